@@ -1,0 +1,15 @@
+"""Shared infrastructure, with not one business word in it.
+
+| concern                                              | module      |
+|------------------------------------------------------|-------------|
+| settings, read once from the environment             | settings    |
+| engine, sessions, the one ``transaction()``          | database    |
+| the outbox table, ``enqueue()``, waking the relay    | outbox      |
+| attempts at a message that may kill its worker       | attempts    |
+| the error tree                                       | errors      |
+| the base Flask app, problem+json, health, OpenAPI    | web         |
+| a request sent twice makes one row                   | idempotency |
+| Redis with short timeouts; announcing what has ended | cache       |
+| structured logs, correlation ids                     | logs        |
+| running an Alembic history                           | migrations  |
+"""

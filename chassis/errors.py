@@ -1,0 +1,100 @@
+"""Everything that can go wrong on purpose, in one tree.
+
+    ConveyorError
+    ├── SettingsError          a process is told something it cannot work with; it ends
+    └── AppError               a request is refused; becomes one application/problem+json answer
+        ├── Malformed     400  the request cannot be read
+        ├── NotFound      404  there is no such thing
+        ├── Conflict      409  not in the state that this request needs
+        ├── Stale         412  If-Match names a version that is no longer the newest
+        ├── TooLarge      413  over a limit of size
+        ├── Unsupported   415  not JSON
+        ├── Invalid       422  readable, and against a rule; names the field
+        └── Unavailable   503  a dependency is down; try again after ``retry_after`` seconds
+
+A service's own errors subclass one of these in its ``errors.py`` and give a stable ``code``.
+"""
+
+from typing import Any, ClassVar
+
+
+class ConveyorError(Exception):
+    """Something went wrong in a way that somebody foresaw."""
+
+
+class SettingsError(ConveyorError):
+    """A setting is missing, unknown or of the wrong kind."""
+
+
+class AppError(ConveyorError):
+    """The request is refused. ``detail`` is a sentence for people; ``extra`` joins the answer's members."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: list[dict[str, str]] | None = None,
+        headers: dict[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        """``errors`` rows are ``{"field", "message"}``; ``headers`` go out with the answer."""
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors or []
+        self.headers = headers or {}
+        self.extra = extra
+
+
+class Malformed(AppError):
+    """The request cannot be read."""
+
+    status, code, title = 400, "malformed_request", "The request cannot be read"
+
+
+class NotFound(AppError):
+    """There is no such thing."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(AppError):
+    """Not in the state that this request needs."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class Stale(AppError):
+    """If-Match names a version that is no longer the newest."""
+
+    status, code, title = 412, "stale_version", "The resource has changed"
+
+
+class TooLarge(AppError):
+    """Over a limit of size."""
+
+    status, code, title = 413, "too_large", "Too large"
+
+
+class Unsupported(AppError):
+    """The body is not JSON."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class Invalid(AppError):
+    """Readable, and against a rule."""
+
+    status, code, title = 422, "invalid", "Invalid"
+
+
+class Unavailable(AppError):
+    """A dependency is down; nothing was changed."""
+
+    status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+    def __init__(self, detail: str, *, retry_after: int = 5, **extra: Any) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)}, **extra)
