@@ -119,7 +119,8 @@ def _parsed(variable: str, text: str, kind: Any, least: float | None) -> Any:
     try:
         value = kind(text)
     except ValueError:
-        raise SettingsError(f"{variable} must be {'a whole number' if kind is int else 'a number'}, not {text!r}") from None
+        wanted = "a whole number" if kind is int else "a number"
+        raise SettingsError(f"{variable} must be {wanted}, not {text!r}") from None
     if least is not None and not value >= least:
         raise SettingsError(f"{variable} must be at least {least}, not {text}")
     return value
