@@ -127,7 +127,7 @@ def _work(message: Message, service: str, perform: Callable[[Session], None]) ->
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            log.error("step_failed", task=message.task, message_id=message.id, orders=len(message.bundle), exc_info=error)
+            log.error("step_failed", task=message.task, message_id=message.id, exc_info=error)
             if message.several:
                 return patiently(partial(_split, message=message))
             count = patiently(partial(count_attempt, message_id=message.id, error=reason))
