@@ -48,9 +48,3 @@ class NothingToResume(Conflict):
     """The order's saga has ended, so there is nothing to resume."""
 
     code, title = "nothing_to_resume", "Nothing to resume"
-
-
-class EmailTaken(Conflict):
-    """Another customer has this e-mail address."""
-
-    code, title = "email_taken", "The e-mail address is taken"

@@ -43,7 +43,7 @@ customers = Table(
     Column("address", Text, nullable=False),
     _moment("created_at"),
     *key_columns(),
-    Index("uq_customers_email", func.lower(text("email")), unique=True),
+    Index("ix_customers_email", func.lower(text("email"))),
 )
 
 orders = Table(
