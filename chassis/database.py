@@ -76,7 +76,7 @@ class Fault(Enum):
     OTHER = "this work cannot be done"
 
 
-#: https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, resources, shutdown, time-outs, read-only.
+#: Connection, resources, shutdown, time-outs, read-only: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _AWAY_CODES = ("08", "53", "57P", "58", "57014", "55P03", "25P03", "25006")
 _AGAIN_CODES = ("40001", "40P01")
 

@@ -71,6 +71,7 @@ class Settings:
     quiet_after: float = _setting(300.0, "when no chain has ended for this long, an outage is assumed", 0.1)
     delivery_report_after: float = _setting(86_400.0, "a shipped order unchanged for this long asks delivery", 1)
 
+    ready_file: str = _setting("", "a file that the process touches once it is ready to work")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting("json", "json, or console for people")
 
