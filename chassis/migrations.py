@@ -11,7 +11,9 @@ from alembic import command, context, op
 from alembic.config import Config
 from sqlalchemy import MetaData, create_engine, make_url, text
 
+from chassis.attempts import attempts
 from chassis.database import chassis_metadata
+from chassis.outbox import outbox
 from chassis.settings import Settings, settings
 
 #: Any number will do, as long as every migrating process uses the same one.
@@ -70,8 +72,8 @@ def create_chassis_tables() -> None:
 
     The outbox is filled and emptied all day, so vacuum follows it closely.
     """
-    for name in ("outbox", "attempts"):
-        chassis_metadata.tables[name].create(op.get_bind())
+    for table in (outbox, attempts):
+        table.create(op.get_bind())
     op.execute(
         "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,"
         " autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000)"
