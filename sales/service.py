@@ -118,7 +118,7 @@ def request_move(
     return order_with_items(session, order_id), True
 
 
-def requestable(current: str) -> list[str]:
+def requestable(current: str) -> list[OrderStatus]:
     """The statuses that a request may ask for, of an order that is ``current``."""
     moves = MOVES[S(current)]
     if current == S.CANCELLING:
@@ -183,5 +183,7 @@ def _locked(session: Session, order_id: UUID) -> Row[Any]:
 
 def _set(session: Session, order_id: UUID, **changes: Any) -> None:
     session.execute(
-        update(orders).where(orders.c.id == order_id).values(version=orders.c.version + 1, updated_at=func.now(), **changes)
+        update(orders)
+        .where(orders.c.id == order_id)
+        .values(version=orders.c.version + 1, updated_at=func.now(), **changes)
     )
