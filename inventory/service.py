@@ -133,7 +133,7 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
         with session.begin_nested():
             product, replayed = insert_once(session, products, values, request)
     except IntegrityError as error:
-        if error.orig.diag.constraint_name != "uq_products_sku":
+        if "uq_products_sku" not in str(error.orig):
             raise
         # A copy of this request that ran beside it may have taken the SKU: then this is no conflict but a replay.
         made = request and replay_of(session, products, request)
@@ -150,7 +150,7 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
 
 
 def change_product(session: Session, product: Product, changes: Mapping[str, Any]) -> Product:
-    """Change price, status or texts of a product that the caller has locked. Raises IllegalMove.
+    """Change price, status or texts of a product that the caller has locked. Raises IllegalTransition.
 
     What is already so is no change: neither the version nor ``updated_at`` moves.
     """
