@@ -1,0 +1,48 @@
+"""The states of a product and of a reservation, and every move a product may make."""
+
+from enum import StrEnum
+
+from inventory.errors import IllegalMove
+
+
+class ProductStatus(StrEnum):
+    """Only an active product can be ordered; whatever its status, stock that is held for an order stays held."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    DISCONTINUED = "discontinued"
+
+
+#: ``inactive`` is a pause, ``discontinued`` is the end: a product that could come back was only paused.
+MOVES: dict[ProductStatus, tuple[ProductStatus, ...]] = {
+    ProductStatus.ACTIVE: (ProductStatus.INACTIVE, ProductStatus.DISCONTINUED),
+    ProductStatus.INACTIVE: (ProductStatus.ACTIVE, ProductStatus.DISCONTINUED),
+    ProductStatus.DISCONTINUED: (),
+}
+
+
+def check_move(before: ProductStatus, after: ProductStatus) -> None:
+    """Refuse a move that is not in the table; to stay where one is, is no move. Raises IllegalMove."""
+    allowed = MOVES[before]
+    if after != before and after not in allowed:
+        choice = ", ".join(allowed) or "nothing: it is final"
+        raise IllegalMove(
+            f"A product cannot go from {before} to {after}; allowed: {choice}.",
+            **{"from": before, "to": after, "allowed": list(allowed)},
+        )
+
+
+class ReservationState(StrEnum):
+    """What was decided about an order's stock. ``refused`` and ``released`` are final; so is a tombstone."""
+
+    HELD = "held"
+    REFUSED = "refused"
+    RELEASED = "released"
+
+
+class MovementType(StrEnum):
+    """Why units moved: taken for an order, given back by it, or counted by a person."""
+
+    RESERVE = "reserve"
+    RELEASE = "release"
+    ADJUST = "adjust"
