@@ -65,7 +65,7 @@ class Publisher:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             try:
-                connection.collapse()
+                connection.collect(socket_timeout=1)
             except (OSError, AMQPError, KombuError) as error:
                 log.debug("connection_dropped", error=str(error))
 

@@ -159,7 +159,8 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 with Connection(self._settings.broker_url, connect_timeout=5) as connection:
-                    return topology.check(connection)
+                    topology.check(connection)
+                return
             except OSError as error:
                 log.warning("broker_away", error=str(error))
                 self._stopping.wait(REST)
