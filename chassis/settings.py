@@ -71,6 +71,7 @@ class Settings:
     quiet_after: float = _setting(300.0, "when no chain has ended for this long, an outage is assumed", 0.1)
     delivery_report_after: float = _setting(86_400.0, "a shipped order unchanged for this long asks delivery", 1)
 
+    ready_file: str = _setting("", "a file that the process touches once it is ready to work")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting("json", "json, or console for people")
 
@@ -119,7 +120,8 @@ def _parsed(variable: str, text: str, kind: Any, least: float | None) -> Any:
     try:
         value = kind(text)
     except ValueError:
-        raise SettingsError(f"{variable} must be {'a whole number' if kind is int else 'a number'}, not {text!r}") from None
+        wanted = "a whole number" if kind is int else "a number"
+        raise SettingsError(f"{variable} must be {wanted}, not {text!r}") from None
     if least is not None and not value >= least:
         raise SettingsError(f"{variable} must be at least {least}, not {text}")
     return value

@@ -1,0 +1,101 @@
+"""THE queue topology, one table from task to queue, and the delivery policy of every worker.
+
+Nothing else names a queue. A queue belongs to the service that consumes it: the part of the task's name before the dot.
+Each queue has ``<queue>.dead`` behind it, for what never reached a step (an unknown task, a body that is no message).
+"""
+
+from kombu import Exchange, Queue
+
+from chassis.settings import settings as _read_settings
+
+QUEUE_OF_TASK = {
+    # place:  check, price, reserve, dispatch, confirm
+    "inventory.check_availability": "inventory_check_queue",  # sales -> inventory
+    "sales.record_inventory_response": "inventory_response_queue",  # inventory -> sales
+    "inventory.reserve_stock": "stock_reservation_queue",  # sales -> inventory
+    "delivery.create_delivery": "delivery_queue",  # sales -> delivery
+    "sales.update_order_status": "order_status_queue",  # delivery -> sales
+    # cancel: stop the parcel, give the stock back, confirm
+    "delivery.cancel_delivery": "delivery_queue",
+    "inventory.release_stock": "stock_release_queue",
+    # an operator's move of a parcel, the sweeper's question, what could not be worked on
+    "delivery.update_delivery": "delivery_queue",
+    "delivery.report_status": "delivery_queue",
+    "sales.record_fault": "order_status_queue",
+}
+
+#: Routing keys are queue names and have no dots: kombu binds ``#.<key>`` for delays, which would cross-match suffixes.
+EXCHANGE = Exchange("conveyor", type="topic", durable=True)
+DEAD_EXCHANGE = Exchange("conveyor_dead", type="direct", durable=True)
+
+#: A backstop only: faults are settled by the step (tasks/step.py) long before. A limit counts innocent messages too,
+#: that merely waited behind one that killed its worker, so it has to be high.
+DELIVERY_LIMIT = 100
+
+
+def queues_of(service: str) -> list[str]:
+    """The queues that a service's workers consume."""
+    return sorted({queue for task, queue in QUEUE_OF_TASK.items() if task.startswith(f"{service}.")})
+
+
+def _queue(name: str) -> Queue:
+    return Queue(
+        name,
+        EXCHANGE,
+        routing_key=name,
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": DEAD_EXCHANGE.name,
+            "x-dead-letter-routing-key": name,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+
+
+def dead_queue(name: str) -> Queue:
+    """Where the broker puts what the queue of this name could not deliver."""
+    arguments = {"x-queue-type": "quorum"}
+    return Queue(f"{name}.dead", DEAD_EXCHANGE, routing_key=name, durable=True, queue_arguments=arguments)
+
+
+_settings = _read_settings()
+#: Where there is no RabbitMQ, a Valkey stands in: no confirms, no dead letters, redelivery after a time-out.
+STAND_IN = _settings.broker_url.startswith(("redis://", "rediss://"))
+
+broker_url = _settings.broker_url
+result_backend = _settings.redis_url or None
+redis_socket_timeout = 2
+redis_socket_connect_timeout = 1
+
+task_queues = [_queue(name) for name in sorted(set(QUEUE_OF_TASK.values()))]
+task_routes = {task: {"queue": queue} for task, queue in QUEUE_OF_TASK.items()}
+task_create_missing_queues = False
+task_default_delivery_mode = 2
+task_serializer = "json"
+accept_content = ["json"]
+task_protocol = 2
+
+# A message is acknowledged when its work is committed. What raises out of a step is dead-lettered, not lost.
+task_acks_late = True
+task_acks_on_failure = False
+task_acks_on_timeout = False
+task_reject_on_worker_lost = True
+task_ignore_result = True
+
+worker_prefetch_multiplier = 1 if STAND_IN else 4
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+worker_soft_shutdown_timeout = 10
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_heartbeat = 30
+# One RabbitMQ queue for each power of two seconds; nothing here is ever delayed, so they need not be replicated.
+broker_native_delayed_delivery_queue_type = "classic"
+#: Seconds after which the stand-in broker gives a killed worker's messages to another.
+VISIBILITY_TIMEOUT = 60
+broker_transport_options = {"visibility_timeout": VISIBILITY_TIMEOUT} if STAND_IN else {}

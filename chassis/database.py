@@ -1,0 +1,97 @@
+"""Engine, sessions and the one ``transaction()``; what a database error means.
+
+Timeouts (statement, lock, idle in transaction) are set on the database role when it is migrated, not on each
+connection: so they also hold behind PgBouncer in transaction mode, which passes no connection options on.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import MetaData, create_engine, make_url
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.orm import Session, sessionmaker
+
+from chassis.settings import Settings
+
+#: Every constraint has a name, so that a migration can speak of it.
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+#: The tables that every service's database has: outbox and attempts.
+chassis_metadata = MetaData(naming_convention=NAMING)
+
+
+def open_database(service: str, settings: Settings, **info: Any) -> sessionmaker[Session]:
+    """Sessions on the database that this service owns. Nothing connects before the first statement.
+
+    ``info`` is found again in every ``session.info``; the address of the service's relay is put there.
+    """
+    url = make_url(settings.database_url(service)).set(drivername="postgresql+psycopg2")
+    engine = create_engine(
+        url,
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={"connect_timeout": 5, "application_name": f"conveyor-{service}"},
+    )
+    relay = getattr(settings, f"{service}_relay")
+    return sessionmaker(engine, expire_on_commit=False, info={"relay": relay, **info})
+
+
+@contextmanager
+def transaction(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    """All or nothing: commits when the block ends well, and rolls back when it raises.
+
+    What was asked for by ``after_commit`` runs after the commit, in order.
+    """
+    with sessions() as session:
+        with session.begin():
+            yield session
+        actions: list[Callable[[], None]] = session.info.pop("after_commit", [])
+    for action in actions:
+        action()
+
+
+def after_commit(session: Session, action: Callable[[], None]) -> None:
+    """Run this once the session's transaction is committed, and never if it is not.
+
+    For what may be lost without harm (a wake-up, an announcement): the process may die in between. Whoever passes an
+    action makes sure that it does not raise; the work is committed already.
+    """
+    session.info.setdefault("after_commit", []).append(action)
+
+
+class Fault(Enum):
+    """What an exception says about the work that met it."""
+
+    AWAY = "the database cannot serve now; the same work will do later"
+    AGAIN = "another transaction was in the way; the same work will do at once"
+    OTHER = "this work cannot be done"
+
+
+#: Connection, resources, shutdown, time-outs, read-only: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_AWAY_CODES = ("08", "53", "57P", "58", "57014", "55P03", "25P03", "25006")
+_AGAIN_CODES = ("40001", "40P01")
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Which of the three kinds of fault this is; decides whether to wait, to repeat or to give up."""
+    if isinstance(error, sa_exc.TimeoutError):
+        return Fault.AWAY
+    if not isinstance(error, sa_exc.DBAPIError):
+        return Fault.OTHER
+    code = getattr(error.orig, "pgcode", None)
+    if code in _AGAIN_CODES:
+        return Fault.AGAIN
+    if error.connection_invalidated or (code and code.startswith(_AWAY_CODES)):
+        return Fault.AWAY
+    if code is None and isinstance(error, sa_exc.OperationalError | sa_exc.InterfaceError):
+        return Fault.AWAY
+    return Fault.OTHER

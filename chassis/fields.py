@@ -1,0 +1,66 @@
+"""The marshmallow fields and the base schema of every request body.
+
+A request is refused before anything is changed: unknown fields by name, text that PostgreSQL cannot hold, numbers in
+quotes, money with fractions of a cent.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+#: NUMERIC(12, 2): the largest amount that a column of money holds.
+LARGEST_AMOUNT = Decimal("9999999999.99")
+
+
+class Body(Schema):
+    """A request body: fields that it does not know are refused by name."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class Text(fields.String):
+    """Text of ``least`` to ``most`` characters that a database can hold: no NUL, no half of a surrogate pair."""
+
+    def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
+        checks = [validate.Length(min=least, max=most)]
+        given = options.pop("validate", [])
+        checks += given if isinstance(given, list) else [given]
+        super().__init__(validate=checks, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options)
+        if "\x00" in text or any("\ud800" <= each <= "\udfff" for each in text):
+            raise ValidationError("Contains a character that cannot be stored.")
+        if self.required and not text.strip():
+            raise ValidationError("Must not be blank.")
+        return text
+
+
+class WholeNumber(fields.Integer):
+    """A JSON number without a fraction: not a string, not true or false."""
+
+    def __init__(self, *, least: int | None = None, most: int | None = None, **options: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(min=least, max=most), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationError("Must be a whole number.")
+        return value
+
+
+class Money(fields.Decimal):
+    """An amount as a decimal string, ``"2.55"``; a JSON number is taken as well. At most two decimal places."""
+
+    def __init__(self, *, least: Decimal = Decimal(0), **options: Any) -> None:
+        super().__init__(as_string=True, validate=validate.Range(min=least, max=LARGEST_AMOUNT), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Decimal:
+        if isinstance(value, bool) or (isinstance(value, str) and len(value) > 32):
+            raise ValidationError("Not a valid amount.")
+        amount: Decimal = super()._deserialize(value, attr, data, **options)
+        if amount != amount.quantize(Decimal("0.01")) if amount.adjusted() < 20 else True:
+            raise ValidationError("Must have at most two decimal places.")
+        return amount

@@ -1,0 +1,43 @@
+"""Structured logs: one line an event, JSON for machines or coloured for people.
+
+What is bound with ``structlog.contextvars`` (correlation id, order) is on every line until it is cleared.
+"""
+
+import logging
+import sys
+
+import structlog
+
+from chassis.settings import Settings
+
+
+def configure_logs(settings: Settings, process: str) -> None:
+    """Send all logs of this process, our own and the libraries', to standard error in one format."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        lambda _logger, _name, event: {"process": process, **event},
+    ]
+    people = settings.log_format == "console"
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    )
+    errors = [] if people else [structlog.processors.format_exc_info]
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[*shared, *errors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *errors, renderer],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3", "alembic"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

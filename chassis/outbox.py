@@ -1,0 +1,70 @@
+"""Messages leave by a row in the transaction that decided on them, never by a call.
+
+Promise: a committed row is published at least once; a row that is rolled back never is. The relay (``tasks.relay``)
+publishes and removes rows. See https://microservices.io/patterns/data/transactional-outbox.html
+
+A row is one message in waiting: the task to run, the bundle it is run on, and the links of the chain that come after
+it. The relay merges rows of the same task and the same remaining links into one message, but never ``alone`` rows.
+"""
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Identity, Index, Table, Text, func, insert
+from sqlalchemy.orm import Session
+
+from chassis.database import after_commit, chassis_metadata
+
+outbox = Table(
+    "outbox",
+    chassis_metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("links", JSON, nullable=False, comment="the signatures that follow, next one first"),
+    Column("bundle", JSON, nullable=False, comment="the task's argument: a list of orders"),
+    Column("alone", Boolean, nullable=False, server_default="false", comment="never merged"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "task", "id"),
+)
+
+Link = Mapping[str, Any]
+Bundle = Sequence[Mapping[str, Any]]
+
+
+def enqueue(session: Session, links: Sequence[Link], bundle: Bundle | None = None, *, alone: bool = False) -> int:
+    """Send these links, the first one with this bundle, if and when the session commits. Returns the row's id.
+
+    ``links`` are Celery signatures (``chain(...).tasks``); the bundle is the first one's own argument where none is
+    given. The relay is woken after the commit.
+    """
+    first, *rest = links
+    carried = first["args"][0] if bundle is None else bundle
+    row = {"task": first["task"], "links": [dict(each) for each in rest], "bundle": list(carried), "alone": alone}
+    row_id: int = session.execute(insert(outbox).values(row).returning(outbox.c.id)).scalar_one()
+    if not session.info.get("relay_woken"):
+        session.info["relay_woken"] = True
+        after_commit(session, lambda: wake(session.info["relay"]))
+    return row_id
+
+
+_waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+_waker.setblocking(False)
+_addresses: dict[str, tuple[tuple[str, int], float]] = {}
+
+
+def wake(relay: str) -> None:
+    """Tell the relay that there is work; a datagram that may get lost, since the relay polls as well.
+
+    ``relay`` is ``host:port``. The name is looked up again every ten seconds: a restarted container has a new address.
+    """
+    address, good_until = _addresses.get(relay, (("", 0), 0.0))
+    try:
+        if good_until < time.monotonic():
+            host, _, port = relay.rpartition(":")
+            address = (socket.gethostbyname(host), int(port))
+            _addresses[relay] = (address, time.monotonic() + 10)
+        _waker.sendto(b"", address)
+    except OSError:
+        _addresses[relay] = (address, time.monotonic() + 10)

@@ -1,0 +1,40 @@
+"""Cursors: where a list goes on, as an opaque string.
+
+A cursor names the last row that was seen, not a number of rows to skip: so a page costs the same wherever it is, and
+rows that are added meanwhile neither repeat nor hide others.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from chassis.errors import Invalid
+
+#: The most rows of one page.
+LARGEST_PAGE = 100
+
+
+def write_cursor(*position: Any) -> str:
+    """The cursor behind the row with these sort values."""
+    return base64.urlsafe_b64encode(json.dumps(position, default=str).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
+    """The sort values in a cursor, one for each of ``kinds``, which parse them. Raises Invalid."""
+    try:
+        position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(position, list):
+            raise ValueError("not a list")
+        return [kind(value) for kind, value in zip(kinds, position, strict=True)]
+    except (ValueError, TypeError, binascii.Error, UnicodeError):
+        rule = "must be the next_cursor of a page of this list"
+        raise Invalid(f"cursor {rule}", errors=[{"field": "cursor", "message": rule}]) from None
+
+
+def page(rows: Sequence[Any], limit: int, cursor_of: Callable[[Any], str]) -> dict[str, Any]:
+    """One page out of ``limit + 1`` rows: ``{"items", "next_cursor"}``; the extra row says that there is more."""
+    more = len(rows) > limit
+    shown = list(rows[:limit])
+    return {"items": shown, "next_cursor": cursor_of(shown[-1]) if more else None}

@@ -1,0 +1,239 @@
+"""The base of every Flask app: one error handler, correlation ids, health, OpenAPI.
+
+Every answer that is not a success is ``application/problem+json`` (RFC 9457) with a stable ``code``, ``errors[]`` and
+``correlation_id``. No stack trace and no HTML page ever leaves an app built here.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import structlog
+from flask import Flask, Response, current_app, g, json, request
+from flask_smorest import Api, Blueprint
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+from uuid_utils.compat import uuid7
+from werkzeug.exceptions import HTTPException
+
+from chassis.database import Fault, fault_of
+from chassis.errors import AppError, Invalid, Stale, Unavailable, Unsupported
+from chassis.idempotency import RequestKey
+from chassis.openapi import PROBLEM_JSON, Problem
+from chassis.settings import Settings
+
+log = structlog.get_logger()
+
+CORRELATION_HEADER = "X-Request-ID"
+#: Set by the gateway, which alone sees the request as the client sent it.
+DIGEST_HEADER = "X-Request-Digest"
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+Check = Callable[[], None]
+
+
+def create_base_app(
+    name: str, settings: Settings, blueprints: Iterable[Blueprint], checks: Mapping[str, Check]
+) -> Flask:
+    """An app with everything that all apps share. ``checks`` raise when the dependency they are named for is down."""
+    app = Flask(name)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        API_TITLE=f"Conveyor {name}",
+        API_VERSION="0.1.0",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    app.extensions["settings"] = settings
+    app.before_request(_identify)
+    app.before_request(_refuse_other_media)
+    app.after_request(_sign)
+    _add_health(app, checks)
+    api = ProblemApi(app)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    app.register_error_handler(AppError, problem_of)
+    app.register_error_handler(Exception, _unforeseen)
+    return app
+
+
+def current_settings() -> Settings:
+    """The settings of the app that handles this request."""
+    return cast(Settings, current_app.extensions["settings"])
+
+
+def database() -> sessionmaker[Session]:
+    """Sessions on the database of the app that handles this request."""
+    return cast("sessionmaker[Session]", current_app.extensions["database"])
+
+
+def database_check(sessions: sessionmaker[Session]) -> Check:
+    """A check that the database answers."""
+
+    def check() -> None:
+        with sessions() as session:
+            session.execute(text("SELECT 1"))
+
+    return check
+
+
+def correlation_id() -> str:
+    """The id that joins this request's logs, messages and answers."""
+    return str(g.get("correlation_id", ""))
+
+
+def request_key() -> RequestKey | None:
+    """What identifies a creating request that may be sent twice; None when the client sent no key. Raises Invalid.
+
+    A key may come bare or as a quoted string (IETF draft); both spell the same key.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not 1 <= len(key) <= 255 or not key.isprintable():
+        rule = "must be 1 to 255 printable characters"
+        raise Invalid(f"Idempotency-Key {rule}", errors=[{"field": "Idempotency-Key", "message": rule}])
+    return RequestKey("public", key, request.headers.get(DIGEST_HEADER) or request_digest())
+
+
+def request_digest() -> str:
+    """SHA-256 of method, path and raw body, in hex: what makes two requests the same request."""
+    head = f"{request.method} {request.path}\n".encode()
+    return hashlib.sha256(head + request.get_data()).hexdigest()
+
+
+def check_version(version: int) -> None:
+    """Refuse the request if it was made for another version than this one. Raises Stale."""
+    wanted = request.headers.get("If-Match")
+    if wanted is not None and wanted.strip() not in ("*", etag(version)):
+        raise Stale(f"If-Match is {wanted}, the newest version is {etag(version)}. Read it again.")
+
+
+def etag(version: int) -> str:
+    """The ETag of a version number."""
+    return f'"{version}"'
+
+
+class ProblemApi(Api):  # type: ignore[misc]
+    """flask-smorest, with its errors turned into problem+json, in its answers and in the OpenAPI document."""
+
+    ERROR_SCHEMA = Problem
+
+    def _register_responses(self) -> None:
+        """The document's stock answers: smorest has one media type for all, and calls these JSON."""
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_JSON
+        super()._register_responses()
+        del self.DEFAULT_RESPONSE_CONTENT_TYPE
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """One body for what Flask, webargs and smorest refuse."""
+        status = error.code or 500
+        data = getattr(error, "data", None) or {}
+        errors = _flatten(data.get("messages", data.get("errors", {})))
+        code = {400: "malformed_request", 413: "too_large", 415: "unsupported_media_type", 422: "invalid"}.get(
+            status, re.sub(r"[^a-z]+", "_", error.name.lower())
+        )
+        detail = error.description or error.name
+        if errors:
+            detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors[:5])
+        elif status == 413:
+            detail = f"The body may have at most {current_settings().max_body_bytes} bytes."
+        allowed = getattr(error, "valid_methods", None)
+        headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
+        return problem(status, code, error.name, detail, errors=errors, headers=headers)
+
+
+def problem_of(error: AppError) -> Response:
+    """The answer to a refused request."""
+    return problem(
+        error.status, error.code, error.title, error.detail, errors=error.errors, headers=error.headers, **error.extra
+    )
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: list[dict[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+    **extra: Any,
+) -> Response:
+    """One RFC 9457 problem document."""
+    body = {
+        "type": f"urn:conveyor:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "code": code,
+        "errors": errors or [],
+        "correlation_id": correlation_id(),
+        **extra,
+    }
+    answer = Response(json.dumps(body), status, mimetype=PROBLEM_JSON)
+    answer.headers.update(headers or {})
+    return answer
+
+
+def _unforeseen(error: Exception) -> Response:
+    if fault_of(error) is not Fault.OTHER:
+        log.warning("database_away", error=str(error), path=request.path)
+        return problem_of(Unavailable("The database cannot serve now; nothing was changed. Try again."))
+    log.error("unforeseen", path=request.path, method=request.method, exc_info=error)
+    return problem(500, "internal_error", "Something went wrong", "This is our mistake, and it is on record.")
+
+
+def _identify() -> None:
+    given = request.headers.get(CORRELATION_HEADER, "")
+    g.correlation_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
+
+
+def _refuse_other_media() -> None:
+    if request.method in ("POST", "PUT", "PATCH") and request.content_length and not request.is_json:
+        raise Unsupported(f"Send application/json, not {request.mimetype or 'a body without Content-Type'}.")
+
+
+def _sign(answer: Response) -> Response:
+    answer.headers[CORRELATION_HEADER] = correlation_id()
+    return answer
+
+
+def _flatten(messages: Any, path: str = "") -> list[dict[str, str]]:
+    """webargs' nested messages as rows: ``{"json": {"items": {0: {"quantity": [..]}}}}`` -> ``items.0.quantity``."""
+    if isinstance(messages, Mapping):
+        rows = []
+        for name, inner in messages.items():
+            outermost = not path and name in ("json", "query", "headers", "path", "files")
+            below = path if outermost or name == "_schema" else f"{path}.{name}".lstrip(".")
+            rows += _flatten(inner, below)
+        return rows
+    several = messages if isinstance(messages, list) else [messages]
+    return [{"field": path or "body", "message": str(each)} for each in several]
+
+
+def _add_health(app: Flask, checks: Mapping[str, Check]) -> None:
+    @app.get("/health/live")
+    def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/health/ready")
+    def ready() -> Response:
+        down = {}
+        for name, check in checks.items():
+            try:
+                check()
+            except Exception as error:
+                log.warning("dependency_down", dependency=name, error=str(error))
+                down[name] = type(error).__name__
+        if down:
+            return problem_of(Unavailable(f"down: {', '.join(down)}", down=sorted(down)))
+        return Response(json.dumps({"status": "ok", "checked": sorted(checks)}), mimetype="application/json")

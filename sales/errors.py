@@ -1,0 +1,53 @@
+"""What can go wrong in sales and nowhere else."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from chassis.errors import Conflict, Invalid, NotFound
+
+
+class OrderNotFound(NotFound):
+    """There is no order with this id."""
+
+    code, title = "order_not_found", "No such order"
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"There is no order {order_id}.")
+
+
+class CustomerNotFound(NotFound):
+    """There is no customer with this id."""
+
+    code, title = "customer_not_found", "No such customer"
+
+    def __init__(self, customer_id: UUID) -> None:
+        super().__init__(f"There is no customer {customer_id}.")
+
+
+class UnknownCustomer(Invalid):
+    """The order names a customer that does not exist."""
+
+    code, title = "unknown_customer", "Unknown customer"
+
+    def __init__(self, customer_id: UUID) -> None:
+        message = f"there is no customer {customer_id}"
+        super().__init__(f"customer_id: {message}", errors=[{"field": "customer_id", "message": message}])
+
+
+class IllegalTransition(Conflict):
+    """An order cannot go from its status to the one that was asked for."""
+
+    code, title = "illegal_transition", "Not possible in this status"
+
+    def __init__(self, current: str, wanted: str, allowed: Sequence[str], hint: str = "") -> None:
+        can = f"allowed: {', '.join(allowed)}" if allowed else "nothing is allowed any more"
+        detail = f"An order that is {current} cannot become {wanted}; {can}.{hint}"
+        extra: dict[str, Any] = {"from": current, "to": wanted, "allowed": [*allowed]}
+        super().__init__(detail, **extra)
+
+
+class NothingToResume(Conflict):
+    """The order's saga has ended, so there is nothing to resume."""
+
+    code, title = "nothing_to_resume", "Nothing to resume"

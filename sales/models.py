@@ -1,0 +1,165 @@
+"""The tables of ecommerce_db (beside the chassis' outbox and attempts), and the order of their locks."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID as PythonUUID
+
+from sqlalchemy import (
+    JSON,
+    UUID,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Row,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from chassis.database import NAMING
+from chassis.idempotency import key_columns
+from sales.status import OrderStatus
+
+metadata = MetaData(naming_convention=NAMING)
+
+_STATUSES = ", ".join(f"'{each}'" for each in OrderStatus)
+
+
+def _moment(name: str, **options: object) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now(), **options)  # type: ignore[arg-type]
+
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("phone", Text),
+    Column("address", Text, nullable=False),
+    _moment("created_at"),
+    *key_columns(),
+    Index("ix_customers_email", func.lower(text("email"))),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("customer_id", UUID, ForeignKey("customers.id"), nullable=False),
+    Column("status", Text, CheckConstraint(f"status IN ({_STATUSES})", name="status"), nullable=False),
+    Column("reason", Text, comment="a code: why it was rejected or cancelled"),
+    Column("total_amount", Numeric(16, 2), comment="null until the catalogue has named its prices"),
+    Column("currency", Text, nullable=False),
+    Column("delivery_address", Text, nullable=False),
+    *key_columns(),
+    Column("needs_attention", Boolean, nullable=False, server_default=text("false")),
+    Column("delivery_status", Text, comment="the newest that delivery has told"),
+    Column("delivery_version", Integer, nullable=False, server_default=text("0")),
+    Column("version", Integer, nullable=False, server_default=text("1"), comment="counts changes, for ETag"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    Index("ix_orders_created_at", "created_at", "id"),
+    Index("ix_orders_status_created_at", "status", "created_at", "id"),
+    Index("ix_orders_customer_id_created_at", "customer_id", "created_at", "id"),
+    Index("ix_orders_attention", "created_at", "id", postgresql_where=text("needs_attention")),
+    Index("ix_orders_shipped", "updated_at", postgresql_where=text("status IN ('Pending Shipment', 'In Transit')")),
+)
+
+order_items = Table(
+    "order_items",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("order_id", UUID, ForeignKey("orders.id"), nullable=False, index=True),
+    Column("product_id", UUID, nullable=False),
+    Column("product_name", Text, comment="as the catalogue had it when the order was priced"),
+    Column("quantity", Integer, CheckConstraint("quantity > 0", name="quantity"), nullable=False),
+    Column("price", Numeric(12, 2), comment="the one the customer saw, if told; then the catalogue's"),
+)
+
+order_events = Table(
+    "order_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("order_id", UUID, ForeignKey("orders.id"), nullable=False),
+    _moment("at"),
+    Column("kind", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="with the kind, what makes a re-sent event the same event"),
+    Column("from_status", Text),
+    Column("to_status", Text),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text),
+    Column("correlation_id", Text),
+    Index("uq_order_events_order_id_kind_number", "order_id", "kind", "number", unique=True),
+)
+
+order_sagas = Table(
+    "order_sagas",
+    metadata,
+    Column("order_id", UUID, ForeignKey("orders.id"), primary_key=True),
+    Column("kind", Text, CheckConstraint("kind IN ('place', 'cancel')", name="kind"), nullable=False),
+    Column("no", Integer, nullable=False, comment="0 for place; numbers the cancel requests"),
+    Column("correlation_id", Text),
+    Column("outbox_id", BigInteger, comment="the row that last sent the chain: not re-sent while it waits"),
+    Column("attempts", Integer, nullable=False, server_default=text("0"), comment="re-sends that count"),
+    Column("sends", Integer, nullable=False, server_default=text("0"), comment="all re-sends, for the back-off"),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("deadline", DateTime(timezone=True), comment="when the sweeper looks at it; null once closed"),
+    Column("closed_at", DateTime(timezone=True)),
+    Column("last_error", Text),
+    Index("ix_order_sagas_deadline", "deadline", postgresql_where=text("deadline IS NOT NULL")),
+    Index("ix_order_sagas_closed", "kind", "started_at", postgresql_where=text("closed_at IS NOT NULL")),
+    Index("ix_order_sagas_closed_at", "closed_at"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("order_id", UUID),
+    Column("queue", Text, nullable=False),
+    Column("task", Text),
+    # JSON, not JSONB: it takes whatever a message held, U+0000 included.
+    Column("body", JSON, nullable=False),
+    Column("headers", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("count", Integer, nullable=False, server_default=text("1")),
+    _moment("first_seen"),
+    _moment("last_seen"),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('waiting', 'replayed', 'dropped')", name="state"),
+        nullable=False,
+        server_default=text("'waiting'"),
+    ),
+    Column("settled_by", Text),
+    Column("settled_at", DateTime(timezone=True)),
+    Index("ix_quarantine_state_last_seen", "state", "last_seen"),
+    Index("ix_quarantine_order_id", "order_id"),
+)
+
+
+def lock_orders(
+    session: Session, order_ids: Sequence[PythonUUID], *, missing_ok: bool = False
+) -> dict[PythonUUID, Row[Any]]:
+    """The orders by id, locked in the order of their ids. Raises LookupError for one that does not exist."""
+    rows = session.execute(
+        select(orders).where(orders.c.id.in_(set(order_ids))).order_by(orders.c.id).with_for_update()
+    ).all()
+    found = {row.id: row for row in rows}
+    missing = set(order_ids) - set(found)
+    if missing and not missing_ok:
+        raise LookupError(f"there is no order {min(missing)}")
+    return found

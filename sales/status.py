@@ -1,0 +1,54 @@
+"""What an order can be, and how it gets from one to the other: all of it in one table."""
+
+from enum import StrEnum
+
+from sales.errors import IllegalTransition
+
+
+class OrderStatus(StrEnum):
+    """The statuses of an order, as they are stored and shown."""
+
+    PENDING = "Pending"
+    PENDING_SHIPMENT = "Pending Shipment"
+    IN_TRANSIT = "In Transit"
+    DELIVERED = "Delivered"
+    DELIVERY_FAILED = "Delivery Failed"
+    CANCELLING = "Cancelling"
+    CANCELLED = "Cancelled"
+    REJECTED = "Rejected"
+
+
+S = OrderStatus
+
+#: What a request or a chain may do. Messages about a delivery follow its version instead, even over skipped statuses.
+MOVES: dict[OrderStatus, tuple[OrderStatus, ...]] = {
+    S.PENDING: (S.PENDING_SHIPMENT, S.REJECTED, S.CANCELLING),
+    S.PENDING_SHIPMENT: (S.IN_TRANSIT, S.CANCELLING),
+    S.IN_TRANSIT: (S.DELIVERED, S.DELIVERY_FAILED),
+    S.DELIVERY_FAILED: (S.IN_TRANSIT, S.CANCELLING),
+    # Cancelled, or what the delivery says when the parcel had already left.
+    S.CANCELLING: (S.CANCELLED, S.IN_TRANSIT, S.DELIVERED, S.DELIVERY_FAILED),
+    S.DELIVERED: (),
+    S.CANCELLED: (),
+    S.REJECTED: (),
+}
+
+#: The saga has ended for now: nothing is under way.
+ENDED = frozenset(S) - {S.PENDING, S.CANCELLING}
+
+#: What an order is when its delivery is this.
+STATUS_OF_DELIVERY = {
+    "PENDING": S.PENDING_SHIPMENT,
+    "IN_TRANSIT": S.IN_TRANSIT,
+    "DELIVERED": S.DELIVERED,
+    "FAILED": S.DELIVERY_FAILED,
+}
+
+#: What delivery is asked for when an operator wants an order to be this.
+DELIVERY_OF_STATUS = {S.IN_TRANSIT: "IN_TRANSIT", S.DELIVERED: "DELIVERED", S.DELIVERY_FAILED: "FAILED"}
+
+
+def check_move(current: OrderStatus, wanted: OrderStatus) -> None:
+    """Refuse a move that the table does not have. Raises IllegalTransition, with what is allowed."""
+    if wanted not in MOVES[current]:
+        raise IllegalTransition(current, wanted, list(MOVES[current]))

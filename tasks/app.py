@@ -1,0 +1,58 @@
+"""The Celery app, and what each worker process does when it starts.
+
+``celery -A tasks.inventory worker -P threads -c 1`` works with nothing else said: it consumes inventory's queues only.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps, signals
+from celery.exceptions import WorkerShutdown
+
+import celeryconfig
+from chassis.logs import configure_logs
+from chassis.settings import settings
+from tasks import topology
+
+log = structlog.get_logger()
+
+app = Celery("conveyor")
+app.config_from_object(celeryconfig)
+
+
+def consuming(service: str) -> Celery:
+    """The app, listening to this service's queues only.
+
+    With one table of all queues, a worker started without ``-Q`` would consume them all, and dead-letter the messages
+    of its neighbours as unknown tasks.
+    """
+    app.amqp.queues.select(celeryconfig.queues_of(service))
+    return app
+
+
+class TopologyCheck(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A worker on a broker without our queues ends with a clear line, instead of declaring half of them."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, consumer: Any) -> None:
+        try:
+            topology.check(consumer.connection)
+        except topology.TopologyMissing as error:
+            log.critical("topology_missing", error=str(error))
+            raise WorkerShutdown(78) from error
+
+
+app.steps["consumer"].add(TopologyCheck)
+
+
+@signals.setup_logging.connect(weak=False)
+def _configure_logs(**_signal: Any) -> None:
+    configure_logs(settings(), "worker")
+
+
+@signals.worker_ready.connect(weak=False)
+def _say_ready(**_signal: Any) -> None:
+    if settings().ready_file:
+        Path(settings().ready_file).touch()

@@ -1,0 +1,86 @@
+"""Database work that waits while the database cannot serve, instead of failing its message.
+
+A database that restarts dead-letters nothing: the message is kept, and handed back when the wait gets too long or the
+worker is asked to stop. That is no fault of the message's, so it does not count as an attempt at it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import NoReturn, TypeVar
+
+import structlog
+from celery import signals
+from celery.exceptions import Reject
+from sqlalchemy.orm import Session, sessionmaker
+
+from celeryconfig import STAND_IN, VISIBILITY_TIMEOUT
+from chassis.attempts import forget_attempts
+from chassis.cache import Cache
+from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.settings import settings
+
+log = structlog.get_logger()
+Result = TypeVar("Result")
+
+#: Work that met a deadlock or a serialization failure is done again this often before it is handed back.
+REPEATS = 3
+#: Seconds between two tries while the database is away: the first, and the longest.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+
+#: Set when the worker is asked to stop: whoever waits hands its message back at once.
+stopping = threading.Event()
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def _stop_waiting(**_signal: object) -> None:
+    stopping.set()
+
+
+@cache
+def sessions_of(service: str) -> sessionmaker[Session]:
+    """Sessions on the service's database, opened on first use: after a fork, where the pool of workers forks."""
+    config = settings()
+    cache_ = Cache(config.redis_url, config.redis_timeout) if config.redis_url else None
+    return open_database(service, config, cache=cache_)
+
+
+class Patience:
+    """Runs one message's work in transactions. Each call raises what the work raised, or Reject: handed back."""
+
+    def __init__(self, message_id: str, sessions: sessionmaker[Session]) -> None:
+        self._message_id = message_id
+        self._sessions = sessions
+        # The stand-in broker gives a message to another worker when it was not acknowledged in time.
+        longest = VISIBILITY_TIMEOUT / 2 if STAND_IN else float("inf")
+        self._until = time.monotonic() + min(longest, settings().database_wait)
+
+    def __call__(self, work: Callable[[Session], Result]) -> Result:
+        pause, repeats = SHORTEST_PAUSE, 0
+        while True:
+            try:
+                with transaction(self._sessions) as session:
+                    return work(session)
+            except Exception as error:
+                match fault_of(error):
+                    case Fault.OTHER:
+                        raise
+                    case Fault.AGAIN:
+                        repeats += 1
+                        if repeats > REPEATS:
+                            self._hand_back(error)
+                    case Fault.AWAY:
+                        log.warning("database_away", message_id=self._message_id, error=str(error))
+                        if time.monotonic() > self._until or stopping.wait(pause):
+                            self._hand_back(error)
+                        pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _hand_back(self, error: Exception) -> NoReturn:
+        try:
+            with transaction(self._sessions) as session:
+                forget_attempts(session, self._message_id)
+        except Exception as still:
+            log.warning("attempts_not_forgotten", message_id=self._message_id, error=str(still))
+        log.warning("message_handed_back", message_id=self._message_id, error=str(error))
+        raise Reject(str(error), requeue=True) from error
