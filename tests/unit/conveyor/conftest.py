@@ -89,7 +89,11 @@ class FakeGateway(ThreadingHTTPServer):
 
     def _make_product(self, asked: dict[str, Any]) -> tuple[int, Any]:
         if asked["sku"] == "REFUSED":
-            return 422, {"code": "invalid", "detail": "sku: not this one", "errors": [{"field": "sku", "message": "no"}]}
+            return 422, {
+                "code": "invalid",
+                "detail": "sku: not this one",
+                "errors": [{"field": "sku", "message": "no"}],
+            }
         if any(each["sku"] == asked["sku"] for each in self.products.values()):
             return 409, {"code": "sku_taken", "detail": "another product has this SKU"}
         made = {"stock_quantity": 0, **asked, "id": f"product-{len(self.products) + 1}"}

@@ -173,7 +173,11 @@ def test_an_invoice_scattered_over_the_file_is_one_order() -> None:
 
 def test_an_invoice_of_more_lines_than_an_order_may_have_becomes_several_orders() -> None:
     read = read_book((HEADER + LINE * 5).encode(), most_lines=2)
-    assert [(invoice.number, len(invoice.items)) for invoice in read.invoices] == [("A1", 2), ("A1 (2)", 2), ("A1 (3)", 1)]
+    assert [(invoice.number, len(invoice.items)) for invoice in read.invoices] == [
+        ("A1", 2),
+        ("A1 (2)", 2),
+        ("A1 (3)", 1),
+    ]
 
 
 def test_a_credit_note_may_tell_the_price_of_a_product() -> None:
@@ -203,7 +207,27 @@ def test_a_title_above_the_header_is_dropped() -> None:
 
 
 _cells = st.one_of(
-    st.sampled_from(["A1", "C1", "MUG", "POST", "damaged", "1", "-1", "0", "1e9", "٣", "NaN", "Infinity", "1,5", '"', '""', "", "NA"]),
+    st.sampled_from(
+        [
+            "A1",
+            "C1",
+            "MUG",
+            "POST",
+            "damaged",
+            "1",
+            "-1",
+            "0",
+            "1e9",
+            "٣",
+            "NaN",
+            "Infinity",
+            "1,5",
+            '"',
+            '""',
+            "",
+            "NA",
+        ]
+    ),
     st.text(max_size=12),
     st.integers().map(str),
     st.floats().map(str),
