@@ -31,6 +31,7 @@ class IllegalTransition(Conflict):
     """This status does not follow the one that the product has."""
 
     code, title = "illegal_transition", "The product cannot get there from where it is"
+    example = {"from": "discontinued", "to": "active", "allowed": []}
 
     def __init__(self, current: str, to: str, allowed: Iterable[str]) -> None:
         names = [str(each) for each in allowed]
@@ -44,3 +45,4 @@ class InsufficientStock(Conflict):
     """More units would be taken away than there are; says the ``stock_quantity`` there is."""
 
     code, title = "insufficient_stock", "Not enough stock"
+    example = {"stock_quantity": 2, "quantity": -3}

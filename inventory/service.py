@@ -149,19 +149,20 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
     return queries.find_product(session, product.id), False
 
 
-def change_product(session: Session, product: Product, changes: Mapping[str, Any]) -> Product:
-    """Change price, status or texts of a product that the caller has locked. Raises IllegalTransition.
+def change_product(session: Session, product_id: UUID, changes: Mapping[str, Any]) -> Product:
+    """Change price, status or texts of a product that the caller has locked.
 
     What is already so is no change: neither the version nor ``updated_at`` moves.
+    Raises ProductNotFound, IllegalTransition.
     """
-    before = queries.find_product(session, product.id)
+    before = queries.find_product(session, product_id)
     if "status" in changes:
         check_move(ProductStatus(before.status), ProductStatus(changes["status"]))
     if all(getattr(before, name) == value for name, value in changes.items()):
         return before
     return session.execute(
         update(products)
-        .where(products.c.id == product.id)
+        .where(products.c.id == product_id)
         .values(**changes, version=products.c.version + 1, updated_at=func.now())
         .returning(products)
     ).one()
