@@ -29,7 +29,7 @@ def history(service: str) -> Config:
 
 
 def migrate(service: str, to: str = "head") -> None:
-    """Bring this service's database to a revision, and set the time-outs of its role."""
+    """Bring this service's database to a revision, and set the time-outs and the time zone of its role."""
     config = history(service)
     if to == "base" or to.startswith("-"):
         command.downgrade(config, to)
@@ -53,18 +53,19 @@ def run(service: str, metadata: MetaData) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
-        _set_timeouts(connection, config)
+        _set_up_role(connection, config)
         connection.commit()
     engine.dispose()
 
 
-def _set_timeouts(connection: Any, config: Settings) -> None:
+def _set_up_role(connection: Any, config: Settings) -> None:
     for name, seconds in (
         ("statement_timeout", config.statement_timeout),
         ("lock_timeout", config.lock_timeout),
         ("idle_in_transaction_session_timeout", config.idle_in_transaction_timeout),
     ):
         connection.execute(text(f"ALTER ROLE CURRENT_USER SET {name} = {int(seconds * 1000)}"))
+    connection.execute(text("ALTER ROLE CURRENT_USER SET timezone = 'UTC'"))
 
 
 def create_chassis_tables() -> None:

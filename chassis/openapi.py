@@ -1,10 +1,10 @@
-"""What every service's OpenAPI document says of refusals: one schema, its own media type, a sentence for each status."""
+"""What every service's OpenAPI document says of refusals: one schema, its own media type, an example of each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask_smorest import Blueprint
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields
 
 from chassis.errors import AppError
 
@@ -23,6 +23,9 @@ class ProblemField(Schema):
 class Problem(Schema):
     """RFC 9457; a refusal may have further members of its own."""
 
+    class Meta:
+        unknown = INCLUDE
+
     type = fields.String(required=True, metadata={"example": "urn:conveyor:problem:invalid"})
     title = fields.String(required=True)
     status = fields.Integer(required=True)
@@ -33,11 +36,8 @@ class Problem(Schema):
     correlation_id = fields.String(required=True)
 
 
-def refuses(blueprint: Blueprint, *errors: type[AppError], **members: Any) -> Callable[[View], View]:
-    """Document that a route may refuse with these errors; ``members`` are an example of what they add to the body.
-
-    The route is documented only: raising is the business of what it calls.
-    """
+def refuses(blueprint: Blueprint, *errors: type[AppError]) -> Callable[[View], View]:
+    """Document that a route may refuse with these errors. Raising them is the business of what the route calls."""
     by_status: dict[int, list[type[AppError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)
@@ -45,7 +45,7 @@ def refuses(blueprint: Blueprint, *errors: type[AppError], **members: Any) -> Ca
     def document(view: View) -> View:
         for status, kinds in by_status.items():
             described = "; ".join(f"`{each.code}`: {each.title}" for each in kinds)
-            examples = {each.code: {"value": _example(each, members)} for each in kinds}
+            examples = {each.code: {"value": _example(each)} for each in kinds}
             answer = blueprint.alt_response(
                 status, schema=Problem, content_type=PROBLEM_JSON, description=described, examples=examples
             )
@@ -55,7 +55,7 @@ def refuses(blueprint: Blueprint, *errors: type[AppError], **members: Any) -> Ca
     return document
 
 
-def _example(error: type[AppError], members: Mapping[str, Any]) -> dict[str, Any]:
+def _example(error: type[AppError]) -> dict[str, Any]:
     return {
         "type": f"urn:conveyor:problem:{error.code}",
         "title": error.title,
@@ -65,5 +65,5 @@ def _example(error: type[AppError], members: Mapping[str, Any]) -> dict[str, Any
         "code": error.code,
         "errors": [],
         "correlation_id": "01920f3e7d4c7bb2a3c5d8e9f0a1b2c3",
-        **members,
+        **error.example,
     }

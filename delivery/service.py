@@ -134,7 +134,8 @@ def move_delivery(session: Session, delivery: Delivery, entry: LogEntry, correla
     Raises CancelTheOrder, IllegalTransition.
     """
     if entry.status == CANCELLED:
-        raise CancelTheOrder(f"A delivery is cancelled with its order: cancel order {delivery.order_id}.")
+        order_id = str(delivery.order_id)
+        raise CancelTheOrder(f"A delivery is cancelled with its order: cancel order {order_id}.", order_id=order_id)
     if entry.status == delivery.status:
         return
     delivery.move(entry.status, entry.location, entry.notes)
