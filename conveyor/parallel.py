@@ -19,14 +19,14 @@ def each(work: Callable[[Item], Result], items: Iterable[Item], concurrency: int
     """The results of ``work`` on every item, as they come ready; items are begun in their order.
 
     The first exception of ``work`` comes out here. Whoever leaves early (an exception, Ctrl-C) drops what has not
-    begun and waits for what has.
+    begun, and does not wait for what has.
     """
     pool = ThreadPoolExecutor(concurrency)
     try:
         for finished in as_completed([pool.submit(work, item) for item in items]):
             yield finished.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager

@@ -129,9 +129,7 @@ def claim(
     return set(session.execute(_CLAIM, {"ids": list(order_ids), "state": state, **why}).scalars())
 
 
-_DECISIONS = text(
-    "SELECT order_id, state, reason, detail FROM reservations WHERE order_id = ANY(CAST(:ids AS uuid[]))"
-)
+_DECISIONS = text("SELECT order_id, state, reason, detail FROM reservations WHERE order_id = ANY(CAST(:ids AS uuid[]))")
 
 
 def read_decisions(session: Session, order_ids: Collection[UUID]) -> dict[UUID, Row[Any]]:

@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, or_, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from chassis.errors import Invalid
+from chassis.fields import LARGEST_AMOUNT
 from chassis.paging import page, read_cursor, write_cursor
 from inventory.errors import ProductNotFound
 from inventory.models import Refusal, products, stock_movements
@@ -93,7 +94,7 @@ def known(product_id: UUID, product: Product | None) -> Product:
 
 def _money(value: str) -> Decimal:
     amount = Decimal(value)
-    if not amount.is_finite():
+    if not 0 <= amount <= LARGEST_AMOUNT:
         raise ValueError("not an amount")
     return amount
 

@@ -133,7 +133,7 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
         with session.begin_nested():
             product, replayed = insert_once(session, products, values, request)
     except IntegrityError as error:
-        if error.orig.diag.constraint_name != "uq_products_sku":
+        if "uq_products_sku" not in str(error.orig):
             raise
         # A copy of this request that ran beside it may have taken the SKU: then this is no conflict but a replay.
         made = request and replay_of(session, products, request)
@@ -149,19 +149,20 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
     return queries.find_product(session, product.id), False
 
 
-def change_product(session: Session, product: Product, changes: Mapping[str, Any]) -> Product:
-    """Change price, status or texts of a product that the caller has locked. Raises IllegalMove.
+def change_product(session: Session, product_id: UUID, changes: Mapping[str, Any]) -> Product:
+    """Change price, status or texts of a product that the caller has locked.
 
     What is already so is no change: neither the version nor ``updated_at`` moves.
+    Raises ProductNotFound, IllegalTransition.
     """
-    before = queries.find_product(session, product.id)
+    before = queries.find_product(session, product_id)
     if "status" in changes:
         check_move(ProductStatus(before.status), ProductStatus(changes["status"]))
     if all(getattr(before, name) == value for name, value in changes.items()):
         return before
     return session.execute(
         update(products)
-        .where(products.c.id == product.id)
+        .where(products.c.id == product_id)
         .values(**changes, version=products.c.version + 1, updated_at=func.now())
         .returning(products)
     ).one()

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from inventory.errors import IllegalMove
+from inventory.errors import IllegalTransition
 
 
 class ProductStatus(StrEnum):
@@ -21,15 +21,13 @@ MOVES: dict[ProductStatus, tuple[ProductStatus, ...]] = {
 }
 
 
-def check_move(before: ProductStatus, after: ProductStatus) -> None:
-    """Refuse a move that is not in the table; to stay where one is, is no move. Raises IllegalMove."""
-    allowed = MOVES[before]
-    if after != before and after not in allowed:
-        choice = ", ".join(allowed) or "nothing: it is final"
-        raise IllegalMove(
-            f"A product cannot go from {before} to {after}; allowed: {choice}.",
-            **{"from": before, "to": after, "allowed": list(allowed)},
-        )
+def check_move(current: ProductStatus, to: ProductStatus) -> None:
+    """Refuse every move that the table does not name. Raises IllegalTransition.
+
+    Staying where it is, is no move: a PATCH may name the status that the product has.
+    """
+    if to != current and to not in MOVES[current]:
+        raise IllegalTransition(current, to, MOVES[current])
 
 
 class ReservationState(StrEnum):

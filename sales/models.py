@@ -1,4 +1,4 @@
-"""The tables of ecommerce_db (beside the chassis' outbox and attempts), and the order in which their rows are locked."""
+"""The tables of ecommerce_db (beside the chassis' outbox and attempts), and the order of their locks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -137,8 +137,13 @@ quarantine = Table(
     Column("count", Integer, nullable=False, server_default=text("1")),
     _moment("first_seen"),
     _moment("last_seen"),
-    Column("state", Text, CheckConstraint("state IN ('waiting', 'replayed', 'dropped')", name="state"), nullable=False,
-           server_default=text("'waiting'")),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('waiting', 'replayed', 'dropped')", name="state"),
+        nullable=False,
+        server_default=text("'waiting'"),
+    ),
     Column("settled_by", Text),
     Column("settled_at", DateTime(timezone=True)),
     Index("ix_quarantine_state_last_seen", "state", "last_seen"),
@@ -146,7 +151,9 @@ quarantine = Table(
 )
 
 
-def lock_orders(session: Session, order_ids: Sequence[PythonUUID], *, missing_ok: bool = False) -> dict[PythonUUID, Row[Any]]:
+def lock_orders(
+    session: Session, order_ids: Sequence[PythonUUID], *, missing_ok: bool = False
+) -> dict[PythonUUID, Row[Any]]:
     """The orders by id, locked in the order of their ids. Raises LookupError for one that does not exist."""
     rows = session.execute(
         select(orders).where(orders.c.id.in_(set(order_ids))).order_by(orders.c.id).with_for_update()

@@ -41,9 +41,7 @@ def add_events(session: Session, events: Iterable[Event]) -> None:
         session.execute(insert(order_events).on_conflict_do_nothing(), rows)
 
 
-def open_saga(
-    session: Session, order_id: UUID, kind: str, no: int, correlation_id: str | None, outbox_id: int
-) -> None:
+def open_saga(session: Session, order_id: UUID, kind: str, no: int, correlation_id: str | None, outbox_id: int) -> None:
     """A chain of this order is under way; the row of an earlier chain makes room for it."""
     started = {
         "kind": kind,

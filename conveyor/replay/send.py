@@ -74,7 +74,9 @@ class Sender:
 
     def _send(self, invoice: Invoice) -> Sent:
         begin = time.perf_counter()
-        answer = self._gateway.post("/orders", body_of(invoice, self._ids), key=key_of("replay", self._run, "order", invoice.number))
+        answer = self._gateway.post(
+            "/orders", body_of(invoice, self._ids), key=key_of("replay", self._run, "order", invoice.number)
+        )
         seconds = time.perf_counter() - begin
         created_at = datetime.fromisoformat(answer.body["created_at"])
         return Sent(invoice, str(answer.body["id"]), created_at, answer.replayed, seconds)

@@ -1,13 +1,13 @@
 """Has every order ended, and when?
 
 An order's timeline says when it ended, by the clock of the database that also says when it was placed. So how often
-this asks does not change what it measures, and it can afford to ask seldom: the orders sent first are asked for first,
-each is asked once more only if it was still open, and a round ends as soon as it meets mostly open ones.
+this asks does not change what it measures, and it can afford to ask seldom: those sent first are asked for first, a
+round ends once it has met a handful of open ones, and rounds without news become rarer.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,8 +18,8 @@ from conveyor.replay.send import Sent
 
 #: An order in one of these has not ended.
 OPEN = frozenset({"Pending", "Cancelling"})
-#: Seconds between two rounds.
-PAUSE = 0.5
+#: Seconds between two rounds: the shortest pause, doubled after each round without news up to the longest.
+PAUSES = (0.2, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,41 +31,38 @@ class Ending:
     at: datetime
 
 
-def wait(
+def endings(
     gateway: Gateway,
     orders: Iterable[Sent],
     *,
     patience: float,
     concurrency: int,
-    advance: Callable[[int], None],
-    pause: float = PAUSE,
-) -> dict[str, Ending]:
-    """The endings of these orders by id, once all have ended, or none has for ``patience`` seconds.
+    pauses: tuple[float, float] = PAUSES,
+) -> Iterator[tuple[str, Ending]]:
+    """Each of these orders by id and how it ended, as that becomes known.
 
-    ``advance`` is told how many more have ended. Raises GatewayError.
+    Stops once all have ended, or none has for ``patience`` seconds. Raises GatewayError.
     """
     waiting = deque(order.order_id for order in orders)
-    endings: dict[str, Ending] = {}
-    deadline = time.monotonic() + patience
+    quiet_since, pause = time.monotonic(), pauses[0]
     while waiting:
         ended = _round(gateway, waiting, concurrency)
-        endings.update(ended)
-        advance(len(ended))
-        now = time.monotonic()
-        deadline = now + patience if ended else deadline
-        if now >= deadline:
-            break
+        yield from ended.items()
+        if ended:
+            quiet_since, pause = time.monotonic(), pauses[0]
+        elif time.monotonic() - quiet_since >= patience:
+            return
         if waiting:
             time.sleep(pause)
-    return endings
+            pause = min(2 * pause, pauses[1])
 
 
 def _round(gateway: Gateway, waiting: deque[str], concurrency: int) -> dict[str, Ending]:
-    """Ask for waiting orders until twice ``concurrency`` were still open; those go to the end of the line."""
+    """Ask for waiting orders until ``concurrency`` were still open; those go to the end of the line."""
     ended: dict[str, Ending] = {}
     left, still_open = len(waiting), 0
-    while left and still_open < 2 * concurrency:
-        asked = [waiting.popleft() for _ in range(min(left, 8 * concurrency))]
+    while left and still_open < concurrency:
+        asked = [waiting.popleft() for _ in range(min(left, 4 * concurrency))]
         left -= len(asked)
         found = dict(each(lambda order_id: (order_id, ending(events_of(gateway, order_id))), asked, concurrency))
         for order_id in asked:

@@ -30,9 +30,7 @@ def upgrade() -> None:
         sa.Column("sku", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), server_default="", nullable=False),
-        sa.Column(
-            "price", sa.Numeric(12, 2), nullable=False, comment="of one unit, in the currency of the settings"
-        ),
+        sa.Column("price", sa.Numeric(12, 2), nullable=False, comment="of one unit, in the currency of the settings"),
         sa.Column(
             "stock_quantity",
             sa.BigInteger(),
@@ -85,7 +83,7 @@ def _create_ledger() -> None:
         sa.Column("movement_type", sa.Text(), nullable=False),
         sa.Column("quantity", sa.BigInteger(), nullable=False, comment="negative: units that left the stock"),
         sa.Column("reason", sa.Text(), nullable=False),
-        _time("created_at", sa.func.clock_timestamp()),
+        _time("created_at", "clock_timestamp()"),
         *_key_columns(),
         sa.PrimaryKeyConstraint("id", name="pk_stock_movements"),
         sa.ForeignKeyConstraint(["product_id"], ["products.id"], name="fk_stock_movements_product_id_products"),
@@ -108,8 +106,8 @@ def _create_ledger() -> None:
     op.execute(LEDGER_IS_IMMUTABLE)
 
 
-def _time(name: str, default: sa.ColumnElement = sa.func.now()) -> sa.Column:
-    return sa.Column(name, sa.DateTime(timezone=True), server_default=default, nullable=False)
+def _time(name: str, default: str = "now()") -> sa.Column:
+    return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.text(default), nullable=False)
 
 
 def _key_columns() -> list[sa.Column]:
