@@ -8,6 +8,7 @@
 | attempts at a message that may kill its worker       | attempts    |
 | the error tree                                       | errors      |
 | the base Flask app, problem+json, health, OpenAPI    | web         |
+| how the OpenAPI document describes refusals          | openapi     |
 | a request sent twice makes one row                   | idempotency |
 | Redis with short timeouts; announcing what has ended | cache       |
 | structured logs, correlation ids                     | logs        |

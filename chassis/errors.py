@@ -32,6 +32,8 @@ class AppError(ConveyorError):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Something went wrong"
+    #: What ``extra`` holds, as the OpenAPI document shows it.
+    example: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,

@@ -67,12 +67,23 @@ def insert_once(
     if made is not None:
         return made, False
     # In a statement of its own: in the one above, a copy that commits meanwhile is neither inserted nor seen.
+    found = replay_of(session, table, request)
+    if found is None:
+        raise LookupError(f"no row of {table.name} has the key that its unique index refused")
+    return found, True
+
+
+def replay_of(session: Session, table: Table, request: RequestKey) -> Row[Any] | None:
+    """The row that this request made before, if it did. Raises IdempotencyKeyReused.
+
+    For an insert that failed on another unique column: a copy of the request may have taken the value meanwhile.
+    """
     found = session.execute(
         select(table).where(table.c.client == request.client, table.c.idempotency_key == request.key)
-    ).one()
-    if found.request_hash != request.digest:
+    ).one_or_none()
+    if found is not None and found.request_hash != request.digest:
         raise IdempotencyKeyReused(
             "This Idempotency-Key was used before with another method, path or body. Use a new key for a new request.",
             errors=[{"field": "Idempotency-Key", "message": "already used for another request"}],
         )
-    return found, True
+    return found

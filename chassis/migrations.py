@@ -11,7 +11,9 @@ from alembic import command, context, op
 from alembic.config import Config
 from sqlalchemy import MetaData, create_engine, make_url, text
 
+from chassis.attempts import attempts
 from chassis.database import chassis_metadata
+from chassis.outbox import outbox
 from chassis.settings import Settings, settings
 
 #: Any number will do, as long as every migrating process uses the same one.
@@ -27,7 +29,7 @@ def history(service: str) -> Config:
 
 
 def migrate(service: str, to: str = "head") -> None:
-    """Bring this service's database to a revision, and set the time-outs of its role."""
+    """Bring this service's database to a revision, and set the time-outs and the time zone of its role."""
     config = history(service)
     if to == "base" or to.startswith("-"):
         command.downgrade(config, to)
@@ -51,18 +53,19 @@ def run(service: str, metadata: MetaData) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
-        _set_timeouts(connection, config)
+        _set_up_role(connection, config)
         connection.commit()
     engine.dispose()
 
 
-def _set_timeouts(connection: Any, config: Settings) -> None:
+def _set_up_role(connection: Any, config: Settings) -> None:
     for name, seconds in (
         ("statement_timeout", config.statement_timeout),
         ("lock_timeout", config.lock_timeout),
         ("idle_in_transaction_session_timeout", config.idle_in_transaction_timeout),
     ):
         connection.execute(text(f"ALTER ROLE CURRENT_USER SET {name} = {int(seconds * 1000)}"))
+    connection.execute(text("ALTER ROLE CURRENT_USER SET timezone = 'UTC'"))
 
 
 def create_chassis_tables() -> None:
@@ -70,8 +73,8 @@ def create_chassis_tables() -> None:
 
     The outbox is filled and emptied all day, so vacuum follows it closely.
     """
-    for name in ("outbox", "attempts"):
-        chassis_metadata.tables[name].create(op.get_bind())
+    for table in (outbox, attempts):
+        table.create(op.get_bind())
     op.execute(
         "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,"
         " autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000)"

@@ -33,13 +33,15 @@ Link = Mapping[str, Any]
 Bundle = Sequence[Mapping[str, Any]]
 
 
-def enqueue(session: Session, links: Sequence[Link], bundle: Bundle, *, alone: bool = False) -> int:
+def enqueue(session: Session, links: Sequence[Link], bundle: Bundle | None = None, *, alone: bool = False) -> int:
     """Send these links, the first one with this bundle, if and when the session commits. Returns the row's id.
 
-    ``links`` are Celery signatures (``chain(...).tasks``). The relay is woken after the commit.
+    ``links`` are Celery signatures (``chain(...).tasks``); the bundle is the first one's own argument where none is
+    given. The relay is woken after the commit.
     """
     first, *rest = links
-    row = {"task": first["task"], "links": [dict(each) for each in rest], "bundle": list(bundle), "alone": alone}
+    carried = first["args"][0] if bundle is None else bundle
+    row = {"task": first["task"], "links": [dict(each) for each in rest], "bundle": list(carried), "alone": alone}
     row_id: int = session.execute(insert(outbox).values(row).returning(outbox.c.id)).scalar_one()
     if not session.info.get("relay_woken"):
         session.info["relay_woken"] = True

@@ -5,7 +5,6 @@ rows that are added meanwhile neither repeat nor hide others.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,10 +26,18 @@ def read_cursor(cursor: str, *kinds: Callable[[str], Any]) -> list[Any]:
         position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if not isinstance(position, list):
             raise ValueError("not a list")
-        return [kind(value) for kind, value in zip(kinds, position, strict=True)]
-    except (ValueError, TypeError, binascii.Error, UnicodeError):
+        return [kind(_storable(str(value))) for kind, value in zip(kinds, position, strict=True)]
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
         rule = "must be the next_cursor of a page of this list"
         raise Invalid(f"cursor {rule}", errors=[{"field": "cursor", "message": rule}]) from None
+
+
+def _storable(value: str) -> str:
+    """A cursor that somebody made up may hold text that no database can compare with: NUL, half a surrogate pair."""
+    if "\x00" in value:
+        raise ValueError("has a NUL")
+    value.encode()
+    return value
 
 
 def page(rows: Sequence[Any], limit: int, cursor_of: Callable[[Any], str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from chassis.database import Fault, fault_of
 from chassis.errors import AppError, Invalid, Stale, Unavailable, Unsupported
 from chassis.idempotency import RequestKey
+from chassis.openapi import PROBLEM_JSON, Problem
 from chassis.settings import Settings
 
 log = structlog.get_logger()
@@ -119,7 +120,15 @@ def etag(version: int) -> str:
 
 
 class ProblemApi(Api):  # type: ignore[misc]
-    """flask-smorest, with its errors turned into problem+json."""
+    """flask-smorest, with its errors turned into problem+json, in its answers and in the OpenAPI document."""
+
+    ERROR_SCHEMA = Problem
+
+    def _register_responses(self) -> None:
+        """The document's stock answers: smorest has one media type for all, and calls these JSON."""
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_JSON
+        super()._register_responses()
+        del self.DEFAULT_RESPONSE_CONTENT_TYPE
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """One body for what Flask, webargs and smorest refuse."""
@@ -168,7 +177,7 @@ def problem(
         "correlation_id": correlation_id(),
         **extra,
     }
-    answer = Response(json.dumps(body), status, mimetype="application/problem+json")
+    answer = Response(json.dumps(body), status, mimetype=PROBLEM_JSON)
     answer.headers.update(headers or {})
     return answer
 

@@ -1,5 +1,7 @@
 """What can go wrong in sales and nowhere else."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from chassis.errors import Conflict, Invalid, NotFound
@@ -38,19 +40,14 @@ class IllegalTransition(Conflict):
 
     code, title = "illegal_transition", "Not possible in this status"
 
-    def __init__(self, current: str, wanted: str, allowed: list[str], hint: str = "") -> None:
+    def __init__(self, current: str, wanted: str, allowed: Sequence[str], hint: str = "") -> None:
         can = f"allowed: {', '.join(allowed)}" if allowed else "nothing is allowed any more"
         detail = f"An order that is {current} cannot become {wanted}; {can}.{hint}"
-        super().__init__(detail, **{"from": current, "to": wanted, "allowed": allowed})
+        extra: dict[str, Any] = {"from": current, "to": wanted, "allowed": [*allowed]}
+        super().__init__(detail, **extra)
 
 
 class NothingToResume(Conflict):
     """The order's saga has ended, so there is nothing to resume."""
 
     code, title = "nothing_to_resume", "Nothing to resume"
-
-
-class EmailTaken(Conflict):
-    """Another customer has this e-mail address."""
-
-    code, title = "email_taken", "The e-mail address is taken"

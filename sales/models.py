@@ -1,4 +1,8 @@
-"""The tables of ecommerce_db (beside the chassis' outbox and attempts)."""
+"""The tables of ecommerce_db (beside the chassis' outbox and attempts), and the order of their locks."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID as PythonUUID
 
 from sqlalchemy import (
     JSON,
@@ -14,11 +18,14 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    Row,
     Table,
     Text,
     func,
+    select,
     text,
 )
+from sqlalchemy.orm import Session
 
 from chassis.database import NAMING
 from chassis.idempotency import key_columns
@@ -43,7 +50,7 @@ customers = Table(
     Column("address", Text, nullable=False),
     _moment("created_at"),
     *key_columns(),
-    Index("uq_customers_email", func.lower(text("email")), unique=True),
+    Index("ix_customers_email", func.lower(text("email"))),
 )
 
 orders = Table(
@@ -130,10 +137,29 @@ quarantine = Table(
     Column("count", Integer, nullable=False, server_default=text("1")),
     _moment("first_seen"),
     _moment("last_seen"),
-    Column("state", Text, CheckConstraint("state IN ('waiting', 'replayed', 'dropped')", name="state"), nullable=False,
-           server_default=text("'waiting'")),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('waiting', 'replayed', 'dropped')", name="state"),
+        nullable=False,
+        server_default=text("'waiting'"),
+    ),
     Column("settled_by", Text),
     Column("settled_at", DateTime(timezone=True)),
     Index("ix_quarantine_state_last_seen", "state", "last_seen"),
     Index("ix_quarantine_order_id", "order_id"),
 )
+
+
+def lock_orders(
+    session: Session, order_ids: Sequence[PythonUUID], *, missing_ok: bool = False
+) -> dict[PythonUUID, Row[Any]]:
+    """The orders by id, locked in the order of their ids. Raises LookupError for one that does not exist."""
+    rows = session.execute(
+        select(orders).where(orders.c.id.in_(set(order_ids))).order_by(orders.c.id).with_for_update()
+    ).all()
+    found = {row.id: row for row in rows}
+    missing = set(order_ids) - set(found)
+    if missing and not missing_ok:
+        raise LookupError(f"there is no order {min(missing)}")
+    return found

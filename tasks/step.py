@@ -49,7 +49,7 @@ class Answer(Protocol):
     """What a step says of one order. ``ended`` (optional, default false) takes the order out of the chain."""
 
     @property
-    def order_id(self) -> UUID: ...
+    def order_id(self) -> UUID | str | None: ...
 
 
 Received = TypeVar("Received")
@@ -158,7 +158,7 @@ def _one_of_each(bundle: list[RawOrder]) -> list[RawOrder]:
 
 def _answered(task: str, raw: list[RawOrder], answers: Sequence[Answer]) -> list[RawOrder]:
     """The orders that go on, with what the step said of them. Raises AnswersMissing."""
-    if [str(answer.order_id) for answer in answers] != [order["order_id"] for order in raw]:
+    if [str(answer.order_id) for answer in answers] != [str(order.get("order_id")) for order in raw]:
         raise AnswersMissing(f"{task} answered for {len(answers)} of {len(raw)} orders, or not in their order")
     onward = []
     for order, answer in zip(raw, answers, strict=True):
@@ -175,7 +175,7 @@ def _log_each(task: str, raw: list[RawOrder], answers: Sequence[Answer]) -> None
         log.info(
             "step",
             task=task,
-            order_id=order["order_id"],
+            order_id=order.get("order_id"),
             correlation_id=order.get("correlation_id"),
             outcome=getattr(answer, "outcome", "ok"),
             reason=getattr(answer, "reason", None),

@@ -1,0 +1,53 @@
+"""The command line: one group, and each command in the module that does its work.
+
+Commands import what they need when they run: ``conveyor --help`` starts neither Celery nor Flask.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from chassis.errors import ConveyorError
+
+#: Which module has which command. The command is the function of its own name there.
+COMMANDS = {
+    "worker": "conveyor.worker",
+    "relay": "conveyor.processes",
+    "migrate": "conveyor.setup",
+    "topology": "conveyor.setup",
+}
+
+
+class Lazily(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
+        return found
+
+
+@click.group(cls=Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="conveyor")
+def cli() -> None:
+    """Conveyor, an order pipeline that shops can trust with their money.
+
+    \b
+    Start everything on this machine:  conveyor run
+    Place an order and watch it:       conveyor order place --help
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line. What went wrong in a way that we foresaw is one line and exit code 1."""
+    try:
+        cli.main(args=arguments, prog_name="conveyor")
+    except ConveyorError as error:
+        click.echo(f"conveyor: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,17 @@
+"""``conveyor relay`` and its kind: the processes beside the workers."""
+
+import click
+
+from chassis.logs import configure_logs
+from chassis.settings import settings
+from conveyor.worker import SERVICES
+
+
+@click.command()
+@click.argument("service", type=click.Choice(SERVICES))
+def relay(service: str) -> None:
+    """Move SERVICE's outbox rows to the broker until told to stop (SIGTERM)."""
+    from tasks.relay import run_relay
+
+    configure_logs(settings(), f"relay-{service}")
+    run_relay(service, settings())

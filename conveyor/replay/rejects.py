@@ -1,0 +1,34 @@
+"""The rejects file: every line of an order book that was not sent, with its number and the reason."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from conveyor.replay.book import Reject
+
+
+def write_rejects(wanted: Path, rejects: Iterable[Reject], *, fallback: Path) -> Path | None:
+    """Write the rejects, in the order of the file, and say where they are; None where that cannot be done.
+
+    A list left by an earlier replay is written anew even when nothing is rejected. Where ``wanted`` cannot be
+    written, as beside a file on a read-only disk, ``fallback`` is tried: a replay does not stop for its list.
+    """
+    rows = sorted(rejects, key=lambda each: each.number)
+    if not rows and not wanted.exists():
+        return None
+    for path in dict.fromkeys((wanted, fallback)):
+        try:
+            _write(path, rows)
+            return path
+        except OSError as error:
+            click.echo(f"The rejects cannot be written to {path}: {error.strerror}.", err=True)
+    return None
+
+
+def _write(path: Path, rows: Iterable[Reject]) -> None:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("line", "reason", "text"))
+        writer.writerows((each.number, each.reason, each.text) for each in rows)

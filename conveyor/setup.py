@@ -1,0 +1,33 @@
+"""``conveyor migrate`` and ``conveyor topology``: what has to be there before anything else starts."""
+
+import click
+
+from chassis.migrations import migrate as migrate_database
+from chassis.settings import settings
+from conveyor.worker import SERVICES
+
+
+@click.command()
+@click.argument("services", type=click.Choice(SERVICES), nargs=-1)
+@click.option("--to", default="head", show_default=True, help="A revision, -1 for one step back, or base.")
+def migrate(services: tuple[str, ...], to: str) -> None:
+    """Bring the databases of SERVICES (all of them where none is named) to the newest schema."""
+    for service in services or SERVICES:
+        migrate_database(service, to)
+        click.echo(f"{service}: migrated to {to}")
+
+
+@click.command()
+def topology() -> None:
+    """Declare exchanges, queues and dead-letter queues. Safe to repeat; needed once before workers start."""
+    from kombu import Connection
+
+    from chassis.errors import ConveyorError
+    from tasks.topology import declare
+
+    try:
+        with Connection(settings().require("broker_url"), connect_timeout=5) as connection:
+            declared = declare(connection)
+    except OSError as error:
+        raise ConveyorError(f"the broker cannot be reached: {error}") from error
+    click.echo(f"declared {len(declared)} queues: {', '.join(declared)}")

@@ -1,0 +1,85 @@
+"""``conveyor worker``: Celery workers of one service, any number of processes, any subset of its queues."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import click
+import structlog
+
+from celeryconfig import queues_of
+from chassis.logs import configure_logs
+from chassis.settings import settings
+
+SERVICES = ("sales", "inventory", "delivery")
+
+log = structlog.get_logger()
+
+
+@click.command()
+@click.argument("service", type=click.Choice(SERVICES))
+@click.option("--queues", help="Only these of the service's queues, separated by commas.")
+@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes to start.")
+@click.option("--events/--no-events", default=False, help="Send task events, which Flower shows. Costs throughput.")
+@click.option("--name", help="The worker's name in Flower.  [default: the service and the process id]")
+def worker(service: str, queues: str | None, concurrency: int, events: bool, name: str | None) -> None:
+    """Work on SERVICE's queues until told to stop (SIGTERM).
+
+    \b
+    conveyor worker inventory
+    conveyor worker inventory --queues stock_reservation_queue --concurrency 4
+    """
+    chosen = _chosen(service, queues)
+    if concurrency == 1:
+        sys.exit(_work(service, chosen, events, name or f"{service}-{os.getpid()}"))
+    arguments = [sys.executable, "-m", "conveyor", "worker", service, "--queues", ",".join(chosen)]
+    sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, name or service))
+
+
+def _chosen(service: str, queues: str | None) -> list[str]:
+    known = queues_of(service)
+    chosen = [each.strip() for each in queues.split(",") if each.strip()] if queues else known
+    for queue in chosen:
+        if queue not in known:
+            raise click.BadParameter(
+                f"{queue} is not a queue of {service}'s: {', '.join(known)}", param_hint="--queues"
+            )
+    return chosen
+
+
+def _work(service: str, queues: list[str], events: bool, name: str) -> int:
+    """One process: one thread that works, and one that keeps the heartbeat and answers control commands."""
+    settings().database_url(service)
+    settings().require("broker_url")
+    app = importlib.import_module(f"tasks.{service}").app
+    arguments = ["worker", "--pool", "threads", "--concurrency", "1", "--queues", ",".join(queues)]
+    arguments += ["--hostname", f"{name}@%h", "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    app.worker_main(arguments + ["--task-events"] * events)
+    return 0
+
+
+def _keep_running(arguments: list[str], count: int, name: str) -> int:
+    """``count`` processes; one that dies is started again. Ends when told to, after all of them have ended."""
+    configure_logs(settings(), "workers")
+    stopping = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    names = [f"{name}-{number}" for number in range(1, count + 1)]
+    running = {each: subprocess.Popen([*arguments, "--name", each], start_new_session=False) for each in names}
+    while not stopping:
+        for each, process in running.items():
+            if process.poll() is not None and not stopping:
+                log.warning("worker_died", worker=each, exit_code=process.returncode)
+                running[each] = subprocess.Popen([*arguments, "--name", each])
+        time.sleep(1)
+    for process in running.values():
+        process.terminate()
+    return max(abs(process.wait()) for process in running.values())

@@ -1,0 +1,83 @@
+"""HTTP routes of delivery: load, call, dump."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import url_for
+from flask_smorest import Blueprint
+
+from chassis.database import transaction
+from chassis.errors import Stale
+from chassis.openapi import refuses
+from chassis.web import check_version, correlation_id, database, etag
+from delivery import queries, schemas, service
+from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
+from delivery.models import LogEntry
+
+blueprint = Blueprint("deliveries", __name__, description="Deliveries and their log")
+
+_ETAG = {"ETag": {"description": "the delivery's version", "schema": {"type": "string"}, "example": '"2"'}}
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "example": '"2"',
+    "description": "the ETag that the move was decided on; any other version answers 412",
+}
+#: The largest id that the column holds: beyond it there is nothing to look for.
+_ID = "int(max=9223372036854775807):delivery_id"
+
+Answer = tuple[dict[str, Any], dict[str, str]]
+
+
+@blueprint.post("/deliveries")
+@blueprint.arguments(schemas.NewDelivery)
+@blueprint.response(201, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
+@refuses(blueprint, DeliveryExists, DeliveryCancelled)
+def open_delivery(body: dict[str, Any]) -> Answer:
+    """Dispatch an order by hand
+
+    Internal: orders are dispatched by their saga, which takes a delivery that it finds as its own.
+    """
+    with transaction(database()) as session:
+        delivery = queries.find_delivery(session, service.open_delivery(session, **body))
+    location = url_for("deliveries.show_delivery", delivery_id=delivery["id"])
+    return delivery, {"Location": location, "ETag": etag(delivery["version"])}
+
+
+@blueprint.get(f"/deliveries/<{_ID}>")
+@blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
+@refuses(blueprint, DeliveryNotFound)
+def show_delivery(delivery_id: int) -> Answer:
+    """A delivery and its log"""
+    with transaction(database()) as session:
+        return _shown(queries.find_delivery(session, delivery_id))
+
+
+@blueprint.get("/deliveries/order/<uuid:order_id>")
+@blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
+@refuses(blueprint, DeliveryNotFound)
+def show_delivery_of_order(order_id: UUID) -> Answer:
+    """The delivery of an order and its log"""
+    with transaction(database()) as session:
+        return _shown(queries.find_delivery_of_order(session, order_id))
+
+
+@blueprint.patch(f"/deliveries/<{_ID}>/status", parameters=[_IF_MATCH])
+@blueprint.arguments(schemas.Move)
+@blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
+@refuses(blueprint, DeliveryNotFound, IllegalTransition, CancelTheOrder, Stale)
+def move_delivery(body: dict[str, Any], delivery_id: int) -> Answer:
+    """Report where the parcel is
+
+    Its order follows. Reporting the status that the delivery has changes nothing.
+    """
+    with transaction(database()) as session:
+        delivery = service.hold_delivery(session, delivery_id)
+        check_version(delivery.version)
+        service.move_delivery(session, delivery, LogEntry(**body), correlation_id())
+        return _shown(queries.find_delivery(session, delivery_id))
+
+
+def _shown(delivery: dict[str, Any]) -> Answer:
+    return delivery, {"ETag": etag(delivery["version"])}

@@ -1,0 +1,18 @@
+"""The web process of delivery."""
+
+from flask import Flask
+
+from chassis.database import open_database
+from chassis.settings import Settings
+from chassis.settings import settings as settings_of_process
+from chassis.web import create_base_app, database_check
+from delivery.api import blueprint
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Delivery's app. Nothing connects before the first request."""
+    settings = settings or settings_of_process()
+    sessions = open_database("delivery", settings)
+    app = create_base_app("delivery", settings, [blueprint], {"database": database_check(sessions)})
+    app.extensions["database"] = sessions
+    return app

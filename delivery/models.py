@@ -1,0 +1,184 @@
+"""Tables of ``delivery_db``, and how the rows of a bundle are inserted, locked and written.
+
+Deliveries are always taken in the order of their order ids, so that two bundles wait for each other and never
+deadlock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from chassis.database import NAMING
+from delivery.status import CANCELLED, PENDING, DeliveryStatus, check_move
+
+metadata = MetaData(naming_convention=NAMING)
+
+_STATUSES = ", ".join(f"'{each}'" for each in DeliveryStatus)
+
+
+def _time(name: str) -> Column[object]:
+    """A time that is read when the row is written, not when its transaction began: so a log's times never go back."""
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp())
+
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("order_id", Uuid, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("address", Text, comment="null: cancelled before it was created"),
+    Column("version", Integer, nullable=False, server_default="1", comment="counts moves"),
+    Column("cancel_no", Integer, nullable=False, server_default="0", comment="highest cancel number seen"),
+    _time("created_at"),
+    _time("updated_at"),
+    UniqueConstraint("order_id"),
+    CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+    CheckConstraint("address IS NOT NULL OR status = 'CANCELLED'", name="address"),
+)
+
+delivery_logs = Table(
+    "delivery_logs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("delivery_id", BigInteger, ForeignKey("deliveries.id"), nullable=False),
+    Column("status", Text, nullable=False),
+    _time("timestamp"),
+    Column("location", Text),
+    Column("notes", Text),
+    CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+    Index(None, "delivery_id", "id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One move: what the delivery became, where, and what the courier or operator had to say."""
+
+    status: DeliveryStatus
+    location: str | None = None
+    notes: str | None = None
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One delivery whose row this transaction has locked; ``save`` writes what became of it."""
+
+    id: int
+    order_id: UUID
+    status: DeliveryStatus
+    version: int
+    cancel_no: int
+    address: str | None
+    moves: list[LogEntry] = field(default_factory=list)
+
+    def move(self, to: DeliveryStatus, location: str | None = None, notes: str | None = None) -> None:
+        """The delivery goes on to this status; its version counts that. Raises IllegalTransition."""
+        check_move(self.status, to)
+        self.status, self.version = to, self.version + 1
+        self.moves.append(LogEntry(to, location, notes))
+
+
+def insert_deliveries(session: Session, addresses: Mapping[UUID, str | None]) -> list[int]:
+    """Make the deliveries of the orders that have none, each with its first log entry; returns the new ones' ids.
+
+    An order with an address starts PENDING; one without was cancelled first and gets a tombstone. Read the rows in a
+    later statement: in this one, a row that is committed meanwhile is neither inserted nor seen.
+    """
+    made = session.execute(
+        text(
+            "WITH made AS ("
+            " INSERT INTO deliveries (order_id, address, status)"
+            " SELECT order_id, address, CASE WHEN address IS NULL THEN :cancelled ELSE :pending END"
+            " FROM unnest(CAST(:order_ids AS uuid[]), CAST(:addresses AS text[])) AS given (order_id, address)"
+            " ORDER BY order_id ON CONFLICT (order_id) DO NOTHING RETURNING id, status, address)"
+            " INSERT INTO delivery_logs (delivery_id, status, notes)"
+            " SELECT id, status, CASE WHEN address IS NULL THEN 'cancelled before it was created' END FROM made"
+            " RETURNING delivery_id"
+        ),
+        {
+            "order_ids": [str(each) for each in addresses],
+            "addresses": list(addresses.values()),
+            "pending": str(PENDING),
+            "cancelled": str(CANCELLED),
+        },
+    )
+    return list(made.scalars())
+
+
+def lock_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Delivery]:
+    """The deliveries of these orders by order id, locked until the transaction ends; orders without one are missing."""
+    return {each.order_id: each for each in _lock(session, deliveries.c.order_id.in_(list(order_ids)))}
+
+
+def lock_delivery(session: Session, delivery_id: int) -> Delivery | None:
+    """The delivery with this id, locked until the transaction ends."""
+    return next(iter(_lock(session, deliveries.c.id == delivery_id)), None)
+
+
+def _lock(session: Session, condition: ColumnElement[bool]) -> list[Delivery]:
+    rows = session.execute(select(deliveries).where(condition).order_by(deliveries.c.order_id).with_for_update())
+    return [
+        Delivery(row.id, row.order_id, DeliveryStatus(row.status), row.version, row.cancel_no, row.address)
+        for row in rows
+    ]
+
+
+def save(session: Session, held: Iterable[Delivery]) -> None:
+    """Write what became of these locked deliveries, and one log entry for each of their moves.
+
+    Rows to which nothing has happened are not written.
+    """
+    rows = list(held)
+    session.execute(
+        text(
+            "UPDATE deliveries SET status = now.status, version = now.version, cancel_no = now.cancel_no, updated_at ="
+            " CASE WHEN deliveries.version = now.version THEN updated_at ELSE clock_timestamp() END"
+            " FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:versions AS int[]),"
+            " CAST(:cancel_nos AS int[])) AS now (id, status, version, cancel_no) WHERE deliveries.id = now.id"
+            " AND (deliveries.version, deliveries.cancel_no) <> (now.version, now.cancel_no)"
+        ),
+        {
+            "ids": [each.id for each in rows],
+            "statuses": [str(each.status) for each in rows],
+            "versions": [each.version for each in rows],
+            "cancel_nos": [each.cancel_no for each in rows],
+        },
+    )
+    moves = [(each.id, move) for each in rows for move in each.moves]
+    session.execute(
+        text(
+            "INSERT INTO delivery_logs (delivery_id, status, location, notes)"
+            " SELECT delivery_id, status, location, notes"
+            " FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:locations AS text[]),"
+            " CAST(:notes AS text[])) WITH ORDINALITY AS moves (delivery_id, status, location, notes, turn)"
+            " ORDER BY turn"
+        ),
+        {
+            "ids": [id_ for id_, _ in moves],
+            "statuses": [str(move.status) for _, move in moves],
+            "locations": [move.location for _, move in moves],
+            "notes": [move.notes for _, move in moves],
+        },
+    )

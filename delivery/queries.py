@@ -1,0 +1,41 @@
+"""Reading deliveries; nothing here changes or locks anything."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy.orm import Session
+
+from delivery.errors import DeliveryNotFound
+from delivery.models import deliveries, delivery_logs
+
+
+def find_delivery(session: Session, delivery_id: int) -> dict[str, Any]:
+    """One delivery and its log, oldest entry first. Raises DeliveryNotFound."""
+    return _with_log(session, deliveries.c.id == delivery_id, f"There is no delivery {delivery_id}.")
+
+
+def find_delivery_of_order(session: Session, order_id: UUID) -> dict[str, Any]:
+    """The delivery of an order and its log, oldest entry first. Raises DeliveryNotFound."""
+    return _with_log(session, deliveries.c.order_id == order_id, f"Order {order_id} has no delivery.")
+
+
+def states_of_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Row[*tuple[Any, ...]]]:
+    """id, order_id, status and version of these orders' deliveries, by order id; orders without one are missing."""
+    rows = session.execute(
+        select(deliveries.c.id, deliveries.c.order_id, deliveries.c.status, deliveries.c.version).where(
+            deliveries.c.order_id.in_(list(order_ids))
+        )
+    )
+    return {row.order_id: row for row in rows}
+
+
+def _with_log(session: Session, condition: ColumnElement[bool], absent: str) -> dict[str, Any]:
+    delivery = session.execute(select(deliveries).where(condition)).one_or_none()
+    if delivery is None:
+        raise DeliveryNotFound(absent)
+    log = session.execute(
+        select(delivery_logs).where(delivery_logs.c.delivery_id == delivery.id).order_by(delivery_logs.c.id)
+    )
+    return {**delivery._mapping, "log": log.mappings().all()}

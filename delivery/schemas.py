@@ -1,0 +1,67 @@
+"""HTTP bodies: what delivery takes and what it shows."""
+
+from marshmallow import Schema, fields
+
+from chassis.fields import Body, Text
+from delivery.status import DeliveryStatus
+
+_STATUS = {"enum": [str(each) for each in DeliveryStatus], "example": "IN_TRANSIT"}
+
+
+class NewDelivery(Body):
+    """Dispatch this order."""
+
+    order_id = fields.UUID(required=True, metadata={"example": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3"})
+    address = Text(most=1000, required=True, metadata={"example": "12 rue de la Paix, 69002 Lyon"})
+
+
+class Move(Body):
+    """Where the parcel is now."""
+
+    status = fields.Enum(DeliveryStatus, required=True, by_value=True, metadata={"example": "IN_TRANSIT"})
+    location = Text(most=200, allow_none=True, load_default=None, metadata={"example": "Hub Lyon-Est"})
+    notes = Text(most=1000, allow_none=True, load_default=None, metadata={"example": "handed to the night courier"})
+
+
+class LogEntry(Schema):
+    """One move: what the delivery became, and where."""
+
+    status = fields.String(required=True, metadata=_STATUS)
+    timestamp = fields.DateTime(required=True)
+    location = fields.String(required=True, allow_none=True)
+    notes = fields.String(required=True, allow_none=True)
+
+
+class Delivery(Schema):
+    """A delivery and its log, oldest entry first. ``version`` counts moves and is the ETag."""
+
+    id = fields.Integer(required=True, metadata={"example": 17})
+    order_id = fields.UUID(required=True, metadata={"example": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3"})
+    status = fields.String(required=True, metadata=_STATUS)
+    address = fields.String(
+        required=True, allow_none=True, metadata={"description": "null: the order was cancelled before its dispatch"}
+    )
+    version = fields.Integer(required=True, metadata={"example": 2})
+    created_at = fields.DateTime(required=True)
+    updated_at = fields.DateTime(required=True)
+    log = fields.List(fields.Nested(LogEntry), required=True)
+
+
+EXAMPLE = {
+    "id": 17,
+    "order_id": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3",
+    "status": "IN_TRANSIT",
+    "address": "12 rue de la Paix, 69002 Lyon",
+    "version": 2,
+    "created_at": "2026-03-02T09:15:00.120000+00:00",
+    "updated_at": "2026-03-02T18:40:12.004000+00:00",
+    "log": [
+        {"status": "PENDING", "timestamp": "2026-03-02T09:15:00.121000+00:00", "location": None, "notes": None},
+        {
+            "status": "IN_TRANSIT",
+            "timestamp": "2026-03-02T18:40:12.004000+00:00",
+            "location": "Hub Lyon-Est",
+            "notes": "handed to the night courier",
+        },
+    ],
+}

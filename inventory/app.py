@@ -1,0 +1,18 @@
+"""The web process of inventory."""
+
+from flask import Flask
+
+from chassis.database import open_database
+from chassis.settings import Settings
+from chassis.settings import settings as settings_of_process
+from chassis.web import create_base_app, database_check
+from inventory.api import blueprint
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Inventory's app. Nothing connects before the first request."""
+    settings = settings or settings_of_process()
+    sessions = open_database("inventory", settings)
+    app = create_base_app("inventory", settings, [blueprint], {"database": database_check(sessions)})
+    app.extensions["database"] = sessions
+    return app

@@ -1,0 +1,48 @@
+"""What can go wrong here and nowhere else.
+
+AppError
+├── NotFound  404
+│   └── ProductNotFound    there is no such product
+└── Conflict  409
+    ├── SkuTaken           another product has this SKU
+    ├── IllegalTransition  this status does not follow the one that the product has
+    └── InsufficientStock  more units would be taken away than there are
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from chassis.errors import Conflict, NotFound
+
+
+class ProductNotFound(NotFound):
+    """There is no such product."""
+
+    code, title = "product_not_found", "There is no such product"
+
+
+class SkuTaken(Conflict):
+    """Another product has this SKU."""
+
+    code, title = "sku_taken", "Another product has this SKU"
+
+
+class IllegalTransition(Conflict):
+    """This status does not follow the one that the product has."""
+
+    code, title = "illegal_transition", "The product cannot get there from where it is"
+    example = {"from": "discontinued", "to": "active", "allowed": []}
+
+    def __init__(self, current: str, to: str, allowed: Iterable[str]) -> None:
+        names = [str(each) for each in allowed]
+        ways = " or ".join(names) if names else "nothing else"
+        detail = f"A product cannot go from {current} to {to}; from {current} it can go to {ways}."
+        members: dict[str, Any] = {"from": str(current), "to": str(to), "allowed": names}
+        super().__init__(detail, **members)
+
+
+class InsufficientStock(Conflict):
+    """More units would be taken away than there are; says the ``stock_quantity`` there is."""
+
+    code, title = "insufficient_stock", "Not enough stock"
+    example = {"stock_quantity": 2, "quantity": -3}

@@ -1,0 +1,86 @@
+"""The messages that sales accepts, and what it answers to them. Fields that it does not know are ignored.
+
+A message is about one order; ``kind`` and ``no`` say for which of the order's chains it speaks.
+"""
+
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+Outcome = Literal["ok", "refused"]
+
+
+class CatalogueEntry(Struct, frozen=True):
+    """A product as the catalogue has it; ``price`` is for one unit."""
+
+    product_id: UUID
+    name: str
+    price: Decimal
+
+
+class InventoryResponse(Struct, frozen=True, kw_only=True):
+    """Can every line be filled, and at what price: the answer to an order's check."""
+
+    order_id: UUID
+    correlation_id: str | None = None
+    outcome: Outcome
+    reason: str | None = None
+    detail: str | None = None
+    catalogue: list[CatalogueEntry] = []
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """The order is priced and goes on, or its chain ends here. The catalogue is not carried further."""
+
+    order_id: UUID
+    ended: bool = False
+    outcome: Outcome = "ok"
+    reason: str | None = None
+    catalogue: None = None
+
+
+class StatusUpdate(Struct, frozen=True, kw_only=True):
+    """How a chain ended, or what a delivery has become; ``delivery_version`` counts the delivery's moves."""
+
+    order_id: UUID
+    kind: Literal["place", "cancel", "move", "report", "delivery"]
+    no: int
+    correlation_id: str | None = None
+    outcome: Outcome = "ok"
+    reason: str | None = None
+    detail: str | None = None
+    delivery_status: str | None = None
+    delivery_version: int | None = None
+    actor: str | None = None
+
+
+class Updated(Struct, frozen=True, kw_only=True):
+    """The order has followed; no link comes after this."""
+
+    order_id: UUID
+    ended: bool = True
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """A message that could not be worked on, whole, and why. ``order_id`` is missing where it could not be read."""
+
+    order_id: str | None = None
+    kind: str | None = None
+    no: int | None = None
+    correlation_id: str | None = None
+    message_id: str
+    queue: str
+    task: str | None = None
+    body: object
+    headers: object
+    reason: str
+    count: int = 1
+
+
+class FaultRecorded(Struct, frozen=True, kw_only=True):
+    """The fault is on record."""
+
+    order_id: str | None
+    ended: bool = True

@@ -1,0 +1,87 @@
+"""Reading orders and customers. Nothing here changes anything."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy.orm import Session
+
+from chassis.paging import page, read_cursor, write_cursor
+from sales.errors import CustomerNotFound, OrderNotFound
+from sales.models import customers, order_events, order_items, orders
+
+
+def order_with_items(session: Session, order_id: UUID) -> dict[str, Any]:
+    """An order as its customer sees it. Raises OrderNotFound."""
+    row = session.execute(select(orders).where(orders.c.id == order_id)).one_or_none()
+    if row is None:
+        raise OrderNotFound(order_id)
+    return with_items(session, [row])[0]
+
+
+def with_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """These orders, each with its lines in the order in which they were given."""
+    items: dict[UUID, list[Any]] = {row.id: [] for row in rows}
+    found = session.execute(
+        select(order_items).where(order_items.c.order_id.in_(list(items))).order_by(order_items.c.id)
+    )
+    for item in found:
+        items[item.order_id].append(item)
+    return [{**row._mapping, "items": items[row.id]} for row in rows]
+
+
+def list_orders(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of orders: ``{"items", "next_cursor"}``.
+
+    Filters: status, customer_id, needs_attention, created_after (inclusive), created_before (exclusive), sort
+    (``created_at`` or ``-created_at``), limit, cursor. Raises Invalid for a cursor that is none.
+    """
+    query = select(orders).limit(filters["limit"] + 1)
+    for name in ("status", "customer_id", "needs_attention"):
+        if filters.get(name) is not None:
+            query = query.where(orders.c[name] == filters[name])
+    if filters.get("created_after") is not None:
+        query = query.where(orders.c.created_at >= filters["created_after"])
+    if filters.get("created_before") is not None:
+        query = query.where(orders.c.created_at < filters["created_before"])
+    newest_first = filters["sort"].startswith("-")
+    position = tuple_(orders.c.created_at, orders.c.id)
+    if filters.get("cursor"):
+        seen = tuple_(*read_cursor(filters["cursor"], datetime.fromisoformat, UUID))
+        query = query.where(position < seen if newest_first else position > seen)
+    columns = (orders.c.created_at, orders.c.id)
+    query = query.order_by(*(each.desc() if newest_first else each.asc() for each in columns))
+    rows = session.execute(query).all()
+    listed = page(rows, filters["limit"], lambda row: write_cursor(row.created_at.isoformat(), row.id))
+    return {**listed, "items": with_items(session, listed["items"])}
+
+
+def events_of(session: Session, order_id: UUID) -> list[Row[Any]]:
+    """An order's timeline, oldest first. Raises OrderNotFound."""
+    found = session.execute(
+        select(order_events).where(order_events.c.order_id == order_id).order_by(order_events.c.id)
+    ).all()
+    if not found:
+        raise OrderNotFound(order_id)
+    return list(found)
+
+
+def customer(session: Session, customer_id: UUID) -> Row[Any]:
+    """A customer. Raises CustomerNotFound."""
+    row = session.execute(select(customers).where(customers.c.id == customer_id)).one_or_none()
+    if row is None:
+        raise CustomerNotFound(customer_id)
+    return row
+
+
+def list_customers(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of customers, newest first, all or those with this e-mail address (in any spelling of its case)."""
+    query = select(customers).order_by(customers.c.id.desc()).limit(filters["limit"] + 1)
+    if filters.get("email"):
+        query = query.where(func.lower(customers.c.email) == filters["email"].lower())
+    if filters.get("cursor"):
+        (seen,) = read_cursor(filters["cursor"], UUID)
+        query = query.where(customers.c.id < seen)
+    return page(session.execute(query).all(), filters["limit"], lambda row: write_cursor(row.id))

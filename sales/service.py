@@ -1,0 +1,189 @@
+"""What requests do to orders and customers. Takes a session, never commits."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from chassis.idempotency import RequestKey, insert_once
+from chassis.outbox import enqueue
+from chassis.settings import settings
+from sales import saga
+from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, UnknownCustomer
+from sales.models import customers, order_items, order_sagas, orders
+from sales.queries import customer, order_with_items
+from sales.status import DELIVERY_OF_STATUS, MOVES, OrderStatus, check_move
+from sales.timeline import Event, add_events, last_number, open_saga, saga_of
+
+S = OrderStatus
+VersionCheck = Callable[[int], None]
+
+
+def register_customer(session: Session, details: Mapping[str, Any], key: RequestKey | None) -> tuple[Row[Any], bool]:
+    """A new customer; or the one that this very request made before, and True. Raises IdempotencyKeyReused."""
+    return insert_once(session, customers, {"id": uuid7(), **details}, key)
+
+
+def place_order(
+    session: Session, draft: Mapping[str, Any], key: RequestKey | None, correlation_id: str
+) -> tuple[dict[str, Any], bool]:
+    """Take an order and set its saga going; or find the one that this very request made before, and True.
+
+    The order, its saga row and its first message are one transaction: an order that was answered for is never lost.
+    ``draft`` is ``customer_id``, ``items`` and maybe ``delivery_address``. Raises UnknownCustomer,
+    IdempotencyKeyReused.
+    """
+    home = _address_of(session, draft["customer_id"])
+    order, replayed = insert_once(
+        session,
+        orders,
+        {
+            "id": uuid7(),
+            "customer_id": draft["customer_id"],
+            "status": S.PENDING,
+            "currency": settings().currency,
+            "delivery_address": draft.get("delivery_address") or home,
+        },
+        key,
+    )
+    if replayed:
+        return order_with_items(session, order.id), True
+    items = [
+        {"order_id": order.id, "product_name": None, "price": None, **line}  # a price is what the customer saw
+        for line in draft["items"]
+    ]
+    session.execute(insert(order_items), items)
+    _send_place(session, order, items, correlation_id)
+    add_events(session, [Event(order.id, "placed", 0, "customer", None, S.PENDING, None, correlation_id)])
+    return {**order._mapping, "items": items}, False
+
+
+def request_cancel(
+    session: Session,
+    order_id: UUID,
+    correlation_id: str,
+    *,
+    reason: str | None = None,
+    check_version: VersionCheck = lambda _version: None,
+) -> dict[str, Any]:
+    """Cancel an order; one that is being cancelled already keeps the cancel that exists. Returns the order.
+
+    Raises OrderNotFound, IllegalTransition, and what ``check_version`` raises.
+    """
+    order = _locked(session, order_id)
+    check_version(order.version)
+    if order.status not in (S.CANCELLING, S.CANCELLED):
+        if S.CANCELLING not in MOVES[S(order.status)]:
+            raise IllegalTransition(order.status, S.CANCELLED, requestable(order.status))
+        earlier = saga_of(session, order_id)
+        no = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
+        _set(session, order_id, status=S.CANCELLING, reason=reason or "cancelled_by_request")
+        _send_cancel(session, order_id, no, correlation_id)
+        add_events(
+            session,
+            [Event(order_id, "cancel_requested", no, "customer", order.status, S.CANCELLING, reason, correlation_id)],
+        )
+    return order_with_items(session, order_id)
+
+
+def request_move(
+    session: Session,
+    order_id: UUID,
+    wanted: OrderStatus,
+    correlation_id: str,
+    *,
+    check_version: VersionCheck = lambda _version: None,
+) -> tuple[dict[str, Any], bool]:
+    """Ask delivery to move the parcel, so that the order becomes ``wanted``: ``(order, whether anything was asked)``.
+
+    An order that is that already stays as it is. Raises OrderNotFound, IllegalTransition.
+    """
+    order = _locked(session, order_id)
+    check_version(order.version)
+    if order.status == wanted:
+        return order_with_items(session, order_id), False
+    if order.status == S.CANCELLING or wanted not in DELIVERY_OF_STATUS:
+        raise IllegalTransition(order.status, wanted, requestable(order.status))
+    check_move(S(order.status), wanted)
+    facts = {"to_status": DELIVERY_OF_STATUS[wanted], "expected_version": order.delivery_version, "actor": "operator"}
+    # Each request counts as a change, so that its number is its own.
+    _set(session, order_id)
+    request = saga.message(order_id, "move", order.version, correlation_id, **facts)
+    enqueue(session, saga.move(request).tasks)
+    asked = Event(order_id, "move_requested", order.version, "operator", order.status, wanted, None, correlation_id)
+    add_events(session, [asked])
+    return order_with_items(session, order_id), True
+
+
+def requestable(current: str) -> list[OrderStatus]:
+    """The statuses that a request may ask for, of an order that is ``current``."""
+    moves = MOVES[S(current)]
+    if current == S.CANCELLING:
+        return []
+    return [S.CANCELLED] * (S.CANCELLING in moves) + [each for each in moves if each in DELIVERY_OF_STATUS]
+
+
+def resume(session: Session, order_id: UUID, actor: str, reason: str | None = None) -> dict[str, Any]:
+    """Clear an order's flag and send its chain again, if one is under way. Raises OrderNotFound."""
+    order = _locked(session, order_id)
+    under_way = saga_of(session, order_id)
+    if under_way is not None and under_way.deadline is not None:
+        session.execute(
+            update(order_sagas).where(order_sagas.c.order_id == order_id).values(attempts=0, sends=0, last_error=None)
+        )
+        resend(session, order, under_way)
+    _set(session, order_id, needs_attention=False)
+    number = last_number(session, order_id, "resumed") + 1
+    add_events(session, [Event(order_id, "resumed", number, actor, order.status, order.status, reason)])
+    return order_with_items(session, order_id)
+
+
+def resend(session: Session, order: Row[Any], under_way: Row[Any]) -> None:
+    """Send the chain that is under way for an order once more, under its own kind and number."""
+    if under_way.kind == "cancel":
+        workflow = saga.cancel(saga.message(order.id, "cancel", under_way.no, under_way.correlation_id))
+    else:
+        items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
+        workflow = saga.place(_place_message(order, [each._mapping for each in items], under_way.correlation_id))
+    sent = enqueue(session, workflow.tasks)
+    session.execute(update(order_sagas).where(order_sagas.c.order_id == order.id).values(outbox_id=sent))
+
+
+def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:
+    sent = enqueue(session, saga.place(_place_message(order, items, correlation_id)).tasks)
+    open_saga(session, order.id, "place", 0, correlation_id, sent)
+
+
+def _send_cancel(session: Session, order_id: UUID, no: int, correlation_id: str) -> None:
+    sent = enqueue(session, saga.cancel(saga.message(order_id, "cancel", no, correlation_id)).tasks)
+    open_saga(session, order_id, "cancel", no, correlation_id, sent)
+
+
+def _place_message(order: Row[Any], items: list[Any], correlation_id: str | None) -> saga.Order:
+    lines = [{"product_id": str(each["product_id"]), "quantity": each["quantity"]} for each in items]
+    return saga.message(order.id, "place", 0, correlation_id, address=order.delivery_address, lines=lines)
+
+
+def _address_of(session: Session, customer_id: UUID) -> str:
+    try:
+        return str(customer(session, customer_id).address)
+    except CustomerNotFound:
+        raise UnknownCustomer(customer_id) from None
+
+
+def _locked(session: Session, order_id: UUID) -> Row[Any]:
+    order = session.execute(select(orders).where(orders.c.id == order_id).with_for_update()).one_or_none()
+    if order is None:
+        raise OrderNotFound(order_id)
+    return order
+
+
+def _set(session: Session, order_id: UUID, **changes: Any) -> None:
+    session.execute(
+        update(orders)
+        .where(orders.c.id == order_id)
+        .values(version=orders.c.version + 1, updated_at=func.now(), **changes)
+    )

@@ -1,0 +1,91 @@
+"""What has happened to an order (``order_events``) and what is under way for it (``order_sagas``).
+
+An event is one row however often its message is sent: unique by order, kind and number. A saga row is the second line
+behind the messages: it has a deadline while a chain is under way, and none once the chain has ended.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from chassis.cache import Cache
+from chassis.database import after_commit
+from chassis.settings import settings
+from sales.models import order_events, order_sagas
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of an order's timeline. ``number`` and ``kind`` tell it from the order's other events."""
+
+    order_id: UUID
+    kind: str
+    number: int
+    actor: str
+    from_status: str | None = None
+    to_status: str | None = None
+    reason: str | None = None
+    correlation_id: str | None = None
+
+
+def add_events(session: Session, events: Iterable[Event]) -> None:
+    """Put these on record; those that are there already stay as they are."""
+    rows = [asdict(each) for each in events]
+    if rows:
+        session.execute(insert(order_events).on_conflict_do_nothing(), rows)
+
+
+def open_saga(session: Session, order_id: UUID, kind: str, no: int, correlation_id: str | None, outbox_id: int) -> None:
+    """A chain of this order is under way; the row of an earlier chain makes room for it."""
+    started = {
+        "kind": kind,
+        "no": no,
+        "correlation_id": correlation_id,
+        "outbox_id": outbox_id,
+        "attempts": 0,
+        "sends": 0,
+        "started_at": func.now(),
+        "deadline": func.now() + timedelta(seconds=settings().saga_deadline),
+        "closed_at": None,
+        "last_error": None,
+    }
+    statement = insert(order_sagas).values(order_id=order_id, **started)
+    session.execute(statement.on_conflict_do_update(index_elements=["order_id"], set_=started))
+
+
+def close_sagas(session: Session, order_ids: Sequence[UUID]) -> None:
+    """Nothing is under way for these orders any more, whatever ended it."""
+    session.execute(
+        update(order_sagas)
+        .where(order_sagas.c.order_id.in_(order_ids), order_sagas.c.deadline.isnot(None))
+        .values(deadline=None, closed_at=func.now())
+    )
+
+
+def announce(session: Session, statuses: Mapping[UUID, str]) -> None:
+    """Tell whoever waits for these orders what has become of them, once that is committed."""
+    cache: Cache | None = session.info.get("cache")
+    if cache is not None and statuses:
+        after_commit(session, lambda: cache.announce({str(order_id): each for order_id, each in statuses.items()}))
+
+
+def saga_of(session: Session, order_id: UUID) -> Any:
+    """The order's saga row, locked; lock the order first. None where there is none."""
+    return session.execute(
+        select(order_sagas).where(order_sagas.c.order_id == order_id).with_for_update()
+    ).one_or_none()
+
+
+def last_number(session: Session, order_id: UUID, kind: str) -> int:
+    """The highest number that an event of this kind has for this order; 0 where there is none."""
+    found = session.execute(
+        text("SELECT coalesce(max(number), 0) FROM order_events WHERE order_id = :order_id AND kind = :kind"),
+        {"order_id": order_id, "kind": kind},
+    )
+    return int(found.scalar_one())

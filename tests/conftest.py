@@ -1,0 +1,74 @@
+"""Fixtures: real servers of the tests' own, migrated databases, sessions on them."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from chassis.database import open_database
+from chassis.migrations import migrate
+from chassis.settings import Settings, settings
+from conveyor.embedded.postgres import Postgres
+from conveyor.embedded.processes import free_port
+from conveyor.embedded.rabbitmq import RabbitMQ, installed
+from conveyor.embedded.valkey import Valkey
+
+SERVICES = ("sales", "inventory", "delivery")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    server = Postgres(tmp_path_factory.mktemp("postgres"), free_port()).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("valkey"), free_port()).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """RabbitMQ; where the machine has none the test is skipped, and in CI that is a failure."""
+    if installed() is None:
+        missing = "needs RabbitMQ: install rabbitmq-server"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    ports = {name: free_port() for name in ("port", "dist_port", "epmd_port", "management_port")}
+    server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"), **ports).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Iterator[Settings]:
+    """Settings that know three migrated databases, in this process's environment too."""
+    variables = {f"CONVEYOR_{each.upper()}_DATABASE_URL": postgres.service_url(each) for each in SERVICES}
+    # In-process code wakes nobody: no relay listens on the discard port.
+    variables |= {f"CONVEYOR_{each.upper()}_RELAY": "127.0.0.1:9" for each in SERVICES}
+    os.environ.update(variables)
+    settings.cache_clear()
+    for each in SERVICES:
+        migrate(each)
+    yield settings()
+    for name in variables:
+        os.environ.pop(name)
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def sales_sessions(databases: Settings) -> sessionmaker[Session]:
+    return open_database("sales", databases)
+
+
+@pytest.fixture(scope="session")
+def inventory_sessions(databases: Settings) -> sessionmaker[Session]:
+    return open_database("inventory", databases)
+
+
+@pytest.fixture(scope="session")
+def delivery_sessions(databases: Settings) -> sessionmaker[Session]:
+    return open_database("delivery", databases)
