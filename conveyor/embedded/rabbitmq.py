@@ -11,7 +11,7 @@ from urllib.parse import quote
 import amqp
 import urllib3
 
-from conveyor.embedded.processes import EmbeddedError, Process, password, require_free, write_private
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, password, require_free, write_private
 from conveyor.embedded.server import Server
 
 VHOST = "conveyor"
@@ -113,7 +113,7 @@ class RabbitMQ(Server):
             self.epmd.kill()
 
     def _start_epmd(self) -> None:
-        record = self.directory / "epmd.process.json"
+        record = self.directory / f"epmd{RECORD}"
         command = [str(_epmd()), "-port", str(self.epmd_port), "-address", "127.0.0.1"]
         if self.epmd is not None and self.epmd.alive():
             return
@@ -139,7 +139,7 @@ class RabbitMQ(Server):
             cookie.chmod(0o400)
 
     def _left_running(self) -> bool:
-        return Process.recorded(self.directory / f"{self.name}.process.json") is not None
+        return Process.recorded(self.directory / f"{self.name}{RECORD}") is not None
 
     def _configuration(self) -> str:
         return f"""\
