@@ -108,9 +108,7 @@ class TestPostgres:
         with pytest.raises(EmbeddedError, match="was made by PostgreSQL 9"):
             Postgres(tmp_path, free_port()).start()
 
-    def test_a_cluster_left_half_made_is_made_again(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_cluster_left_half_made_is_made_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(postgres_module, "DATABASES", {"sales": 'broken"name'})
         with pytest.raises(EmbeddedError, match="postgres failed"):
             Postgres(tmp_path, free_port()).start()
