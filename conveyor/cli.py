@@ -13,6 +13,8 @@ from chassis.errors import ConveyorError
 
 #: Which module has which command. The command is the function of its own name there.
 COMMANDS = {
+    "run": "conveyor.run",
+    "reset": "conveyor.run",
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
     "migrate": "conveyor.setup",
