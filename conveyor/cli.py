@@ -13,6 +13,7 @@ from chassis.errors import ConveyorError
 
 #: Which module has which command. The command is the function of its own name there.
 COMMANDS = {
+    "serve": "conveyor.serve",
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
     "migrate": "conveyor.setup",
