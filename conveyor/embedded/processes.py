@@ -67,17 +67,9 @@ class Process:
 
     @classmethod
     def spawn(
-        cls,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        log: Path,
-        record: Path,
-        owner: int | None = None,
+        cls, command: Sequence[str], environment: Mapping[str, str], log: Path, record: Path
     ) -> "Process":
-        """Start a command, its output appended to ``log``. ``owner`` is the uid to run it as (root only).
-
-        Raises EmbeddedError where the command cannot be started at all.
-        """
+        """Start a command, its output appended to ``log``. Raises EmbeddedError where it cannot be started."""
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
@@ -90,9 +82,6 @@ class Process:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    user=owner,
-                    group=owner,
-                    extra_groups=None if owner is None else [],
                 )
             except OSError as error:
                 raise EmbeddedError(f"cannot start {command[0]}: {error.strerror}") from error

@@ -51,7 +51,7 @@ class Server:
             return
         require_free(self.port)
         record = self.directory / f"{self.name}.process.json"
-        self.process = Process.spawn(self._command(), self._environment(), self.log, record, self._owner())
+        self.process = Process.spawn(self._command(), self._environment(), self.log, record)
 
     def take_over(self) -> bool:
         """Is a process of an earlier start still there, and of use? One that is of no use is ended."""
@@ -110,7 +110,3 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         return inherited()
-
-    def _owner(self) -> int | None:
-        """The uid it runs as; None for this process's own."""
-        return None
