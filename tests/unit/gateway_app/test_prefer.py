@@ -26,7 +26,8 @@ def test_nobody_waits_longer_than_thirty_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "wait", "wait=", "wait=soon", "wait=-1", "wait=0", "wait=1.5", "wait=٣", "waiting=5", "wait=9" * 9]
+    "header",
+    [None, "", "wait", "wait=", "wait=soon", "wait=-1", "wait=0", "wait=1.5", "wait=٣", "waiting=5", "wait=9" * 9],
 )
 def test_a_value_that_is_no_number_of_seconds_is_ignored(header: str | None) -> None:
     assert seconds_to_wait(header) is None
