@@ -15,6 +15,7 @@ from chassis.errors import ConveyorError
 COMMANDS = {
     "run": "conveyor.run",
     "reset": "conveyor.run",
+    "serve": "conveyor.serve",
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
     "migrate": "conveyor.setup",
