@@ -15,6 +15,8 @@ from chassis.errors import ConveyorError
 COMMANDS = {
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
+    "sweeper": "conveyor.processes",
+    "quarantine": "conveyor.quarantine",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
 }
