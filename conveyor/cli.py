@@ -18,6 +18,8 @@ COMMANDS = {
     "serve": "conveyor.serve",
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
+    "sweeper": "conveyor.processes",
+    "quarantine": "conveyor.quarantine",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
 }
