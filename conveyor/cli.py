@@ -17,6 +17,7 @@ COMMANDS = {
     "relay": "conveyor.processes",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
+    "reconcile": "conveyor.reconcile.command",
 }
 
 
