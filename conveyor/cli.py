@@ -22,6 +22,7 @@ COMMANDS = {
     "quarantine": "conveyor.quarantine",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
+    "reconcile": "conveyor.reconcile.command",
 }
 
 
