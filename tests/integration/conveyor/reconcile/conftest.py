@@ -22,9 +22,9 @@ from delivery.service import hold_delivery, move_delivery
 from delivery.status import DeliveryStatus
 from inventory.messages import CheckAvailability, ReleaseStock, ReserveStock
 from sales.following import update_order_statuses
+from sales.messages import InventoryResponse, StatusUpdate
 from sales.pricing import record_inventory_responses
 from sales.status import OrderStatus
-from sales.messages import InventoryResponse, StatusUpdate
 from tasks.step import Message, _perform
 
 SERVICES = ("sales", "inventory", "delivery")
