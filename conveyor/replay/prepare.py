@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from conveyor.client import JSON, Gateway, Refused, key_of
 from conveyor.parallel import each, progress
@@ -93,7 +93,7 @@ def _all(
 
 def _ensure_product(gateway: Gateway, run: str, stock: int | None, begun: bool, sku: str, product: Product) -> str:
     found = _product(gateway, sku) or _create_product(gateway, run, stock, product)
-    if not begun and found.get("existed", True):
+    if not begun:
         _set_stock(gateway, run, stock, product, found)
     return str(found["id"])
 
@@ -106,14 +106,13 @@ def _create_product(gateway: Gateway, run: str, stock: int | None, product: Prod
         "stock_quantity": product.demand if stock is None else stock,
     }
     try:
-        made = gateway.post("/products", body, key=key_of("replay", run, "product", product.sku))
+        return cast(JSON, gateway.post("/products", body, key=key_of("replay", run, "product", product.sku)).body)
     except Refused as refusal:
         # Another run made it between our look and our request.
         found = _product(gateway, product.sku) if refusal.code in ("sku_taken", "idempotency_key_reused") else None
         if found is None:
             raise
         return found
-    return {**made.body, "existed": made.replayed}
 
 
 def _product(gateway: Gateway, sku: str) -> JSON | None:

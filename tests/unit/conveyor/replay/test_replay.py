@@ -110,11 +110,28 @@ def test_enough_for_all_fills_up_what_is_short_and_takes_nothing_away(gateway, r
     assert gateway.adjustments == [("MUG", 8, "replay second: stock set to 9")]
 
 
+def test_a_product_that_another_run_makes_first_is_used(gateway, run, book) -> None:
+    find, looked = gateway.find, set()
+
+    def blind_once(path: str, query: dict[str, str]):
+        sku = query.get("sku")
+        if path == "/products" and sku not in looked:
+            looked.add(sku)
+            gateway._make_product({"sku": sku, "name": "Another run's", "price": "1.00", "stock_quantity": 1})
+            return 200, {"items": [], "next_cursor": None}
+        return find(path, query)
+
+    gateway.find = blind_once
+    assert count(run(book), "confirmed") == "3"
+    assert len(gateway.products) == 2
+
+
 def test_a_run_that_broke_off_while_its_stock_was_set_sets_the_rest(gateway, run, book) -> None:
     run(book, "--stock", "50")
     gateway.answers["replay/second/stock/MUG"] = ("another body", {})
-    run(book, "--run", "second", "--stock", "9")
+    result = run(book, "--run", "second", "--stock", "9")
     assert [sku for sku, _, _ in gateway.adjustments] == ["TRAY"]
+    assert count(result, "confirmed") == "3"
 
 
 def test_scarce_stock_rejects_orders_and_every_order_still_ends(gateway, run, book) -> None:
@@ -263,15 +280,19 @@ def test_a_gateway_that_stays_away_stops_the_sending(gateway) -> None:
     assert len(outcomes) == 20
 
 
-def test_waiting_asks_seldom_and_finds_what_ends_behind_a_stuck_order(gateway) -> None:
-    sent = list(Sender(Gateway(gateway.url), "run", ready(gateway), None).send(invoices(40), 1))
-    stuck = gateway.orders[sent[0].order_id]
-    stuck["asked"] = -1_000_000
-    gateway.open_for = 0
+def test_what_ends_behind_stuck_orders_is_found(gateway) -> None:
+    sent = list(Sender(Gateway(gateway.url), "run", ready(gateway), None).send(invoices(30), 1))
+    for stuck in sent[:10]:
+        gateway.orders[stuck.order_id]["asked"] = -1_000_000
     found = dict(endings(Gateway(gateway.url), sent, patience=0.2, concurrency=1, pauses=(0.01, 0.05)))
-    assert len(found) == 39
-    asked = [path for method, path in gateway.requests if method == "GET"]
-    assert len(asked) < 39 + 40
+    assert sorted(found) == sorted(each.order_id for each in sent[10:])
+
+
+def test_a_round_over_open_orders_asks_for_a_few_only(gateway) -> None:
+    sent = list(Sender(Gateway(gateway.url), "run", ready(gateway), None).send(invoices(30), 1))
+    gateway.open_for = 1_000_000
+    assert not list(endings(Gateway(gateway.url), sent, patience=0, concurrency=1))
+    assert len([path for method, path in gateway.requests if method == "GET"]) < 10
 
 
 def test_customers_that_look_alike_have_addresses_of_their_own() -> None:
