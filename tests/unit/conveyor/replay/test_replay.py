@@ -104,6 +104,28 @@ def test_another_name_makes_another_run_with_the_stock_set_anew(gateway, run, bo
     ]
 
 
+def test_stock_that_is_sold_meanwhile_is_read_again_before_it_is_set(gateway, run, book) -> None:
+    run(book, "--stock", "50")
+    find = gateway.find
+
+    def outdated(path: str, query: dict[str, str]):
+        status, body = find(path, query)
+        if path == "/products" and "limit" in query:
+            body = {**body, "items": [{**each, "stock_quantity": 1000} for each in body["items"]]}
+        return status, body
+
+    gateway.find = outdated
+    run(book, "--run", "second", "--stock", "9")
+    assert sorted(quantity for _, quantity, _ in gateway.adjustments) == [9 - 49, 9 - 41]
+
+
+def test_a_customer_whose_key_was_forgotten_is_found_by_address(gateway, run, book) -> None:
+    run(book)
+    gateway.answers.clear()
+    assert count(run(book), "sent") == "3"
+    assert len(gateway.customers) == 2
+
+
 def test_enough_for_all_fills_up_what_is_short_and_takes_nothing_away(gateway, run, book) -> None:
     run(book, "--stock", "10")
     run(book, "--run", "second")
@@ -111,17 +133,17 @@ def test_enough_for_all_fills_up_what_is_short_and_takes_nothing_away(gateway, r
 
 
 def test_a_product_that_another_run_makes_first_is_used(gateway, run, book) -> None:
-    find, looked = gateway.find, set()
+    find = gateway.find
 
-    def blind_once(path: str, query: dict[str, str]):
-        sku = query.get("sku")
-        if path == "/products" and sku not in looked:
-            looked.add(sku)
-            gateway._make_product({"sku": sku, "name": "Another run's", "price": "1.00", "stock_quantity": 1})
+    def too_early(path: str, query: dict[str, str]):
+        """The catalogue as it is read, just before the other run makes its products."""
+        if path == "/products" and "limit" in query:
+            for sku in ("MUG", "TRAY"):
+                gateway._make_product({"sku": sku, "name": "Another run's", "price": "1.00", "stock_quantity": 1})
             return 200, {"items": [], "next_cursor": None}
         return find(path, query)
 
-    gateway.find = blind_once
+    gateway.find = too_early
     assert count(run(book), "confirmed") == "3"
     assert len(gateway.products) == 2
 
