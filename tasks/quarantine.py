@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 #: Messages that wait in this process at most.
 PREFETCH = 20
+#: Anybody may write a number into the header that counts deaths.
+MOST_DEATHS = 1_000_000
 #: Seconds between two tries while the broker or the database is away: the first, and the longest.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -197,7 +199,7 @@ def _death(deaths: Any, routing_key: str) -> tuple[str, str, int]:
     last = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping) else {}
     queue, why, count = last.get("queue") or routing_key, last.get("reason") or "unknown", last.get("count")
     reason = f"dead-lettered in {queue}: {_WHY.get(why, why)}"
-    return str(queue), reason, count if isinstance(count, int) and count > 0 else 1
+    return str(queue), reason, min(max(count, 1), MOST_DEATHS) if isinstance(count, int) else 1
 
 
 def _clean(words: str) -> str:
