@@ -13,12 +13,18 @@ from chassis.errors import ConveyorError
 
 #: Which module has which command. The command is the function of its own name there.
 COMMANDS = {
+    "run": "conveyor.run",
+    "reset": "conveyor.run",
+    "serve": "conveyor.serve",
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
     "sweeper": "conveyor.processes",
     "quarantine": "conveyor.quarantine",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
+    "catalogue": "conveyor.catalogue_command",
+    "replay": "conveyor.replay.command",
+    "reconcile": "conveyor.reconcile.command",
 }
 
 

@@ -10,7 +10,6 @@ import re
 import signal
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import STAND_IN, dead_queue, task_queues
 from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import Settings
 from sales.faults import keep_dead_letter
 from sales.messages import DeadLetter
@@ -101,8 +101,10 @@ class Quarantine:
                 prefetch_count=PREFETCH,
             )
             with consumer:
-                self._say_ready()
+                log.info("quarantine_ready")
+                self._ready = True
                 while not self._stopping.is_set():
+                    say_ready(self._settings)
                     try:
                         connection.drain_events(timeout=1)
                     except TimeoutError:
@@ -112,15 +114,9 @@ class Quarantine:
     def idle(self) -> None:
         """Wait for ``stop()``: the stand-in broker has no dead letters."""
         log.warning("no_dead_letters", why="the broker is a stand-in, which keeps no message that nobody can take")
-        self._say_ready()
-        self._stopping.wait()
-
-    def _say_ready(self) -> None:
-        if not self._ready:
-            log.info("quarantine_ready")
-            if self._settings.ready_file:
-                Path(self._settings.ready_file).touch()
-        self._ready = True
+        say_ready(self._settings)
+        while not self._stopping.wait(TOUCH_EVERY):
+            say_ready(self._settings)
 
     def _keep(self, message: Message) -> None:
         letter = read_letter(message)

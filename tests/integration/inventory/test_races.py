@@ -135,16 +135,27 @@ class TestLockOrder:
             )
         warehouse.audit()
 
-    def locks_products_lowest_first(self, warehouse):
-        low, high = sorted(warehouse.product(5) for _ in range(2))
-        order = warehouse.order((high, 1), (low, 1))
+    def reserve_locks_products_lowest_first(self, warehouse):
+        lowest, *above = sorted(warehouse.product(5) for _ in range(8))
+        order = warehouse.order(*((each, 1) for each in [*reversed(above), lowest]))
+        self.waits_for_the_lowest_only(warehouse, warehouse.reserve, order, lowest, above)
+
+    def release_locks_products_lowest_first(self, warehouse):
+        lowest, *above = sorted(warehouse.product(5) for _ in range(8))
+        order = warehouse.order(*((each, 1) for each in [*reversed(above), lowest]))
+        assert warehouse.reserve(order) == [None]
+        self.waits_for_the_lowest_only(warehouse, warehouse.release, order, lowest, above)
+
+    def waits_for_the_lowest_only(self, warehouse, step, order, lowest, above):
         with ThreadPoolExecutor(1) as pool:
             with transaction(warehouse.sessions) as session:
-                models.lock_products(session, [low])
-                answer = pool.submit(warehouse.reserve, order)
+                models.lock_products(session, [lowest])
+                answer = pool.submit(step, order)
                 until_somebody_waits_for(warehouse, session)
-                assert can_be_locked(warehouse, "SELECT 1 FROM products WHERE id = :id FOR UPDATE", id=high)
-            assert answer.result(DEADLINE) == [None]
+                lock = "SELECT 1 FROM products WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
+                assert can_be_locked(warehouse, lock, ids=above)
+            answer.result(DEADLINE)
+        warehouse.audit()
 
     def claims_orders_lowest_first(self, warehouse):
         lamp = warehouse.product(5)
@@ -172,7 +183,8 @@ class TestLockOrder:
             answer.result(DEADLINE)
 
     CASES = [
-        (locks_products_lowest_first, "_LOCK_PRODUCTS", "ORDER BY id"),
+        (reserve_locks_products_lowest_first, "_LOCK_PRODUCTS", "ORDER BY id"),
+        (release_locks_products_lowest_first, "_LOCK_PRODUCTS", "ORDER BY id"),
         (claims_orders_lowest_first, "_CLAIM", "ORDER BY order_id"),
         (releases_orders_lowest_first, "_LOCK_HELD", "ORDER BY order_id"),
     ]
