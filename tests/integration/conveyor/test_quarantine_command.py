@@ -12,7 +12,9 @@ from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
 from chassis.outbox import outbox
-from conveyor.cli import cli
+from chassis.settings import read
+from conveyor.cli import cli, main
+from conveyor.embedded.processes import free_port
 from sales import faults, service
 from sales.messages import Fault
 from sales.models import order_events, order_sagas, orders, quarantine
@@ -177,6 +179,17 @@ class TestListAndShow:
 
     def test_list_says_that_nothing_waits(self, sessions: sessionmaker[Session]) -> None:
         assert run("list").output == "No message waits for anybody.\n"
+
+    def test_a_database_that_is_away_is_named_in_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        nowhere = read({"CONVEYOR_SALES_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none"})
+        monkeypatch.setattr("conveyor.quarantine.target", lambda: nowhere)
+        with pytest.raises(SystemExit, match="1"):
+            main(["quarantine", "list"])
+        said = capsys.readouterr().err
+        assert said.startswith("conveyor: sales's database cannot be read")
+        assert said.count("\n") == 1
 
     def test_show_has_everything(self, sessions: sessionmaker[Session]) -> None:
         order_id = place(sessions)
