@@ -1,7 +1,6 @@
 """``conveyor reconcile``."""
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 
 import click
@@ -69,16 +68,15 @@ def reconcile(context: click.Context, settle: float, settled: bool, everything: 
 
 
 def _print_json(findings: Findings, found: Iterable[Deviation]) -> int:
-    deviations = [each._asdict() for each in found]
-    answer = {
-        "ok": not deviations,
-        "checked": {name.replace(" ", "_").replace("-", "_"): count for name, count in findings.checked.items()},
-        "unchecked": findings.unchecked,
-        "deviations": deviations,
-    }
-    json.dump(answer, sys.stdout, indent=2)
-    click.echo()
-    return len(deviations)
+    """Written as they are found, so that a million of them need no memory."""
+    count = 0
+    click.echo('{"deviations": [', nl=False)
+    for count, each in enumerate(found, start=1):
+        click.echo(("," if count > 1 else "") + "\n" + json.dumps(each._asdict()), nl=False)
+    checked = {name.replace(" ", "_").replace("-", "_"): number for name, number in findings.checked.items()}
+    rest = {"ok": not count, "checked": checked, "unchecked": findings.unchecked}
+    click.echo("],\n" + json.dumps(rest).removeprefix("{"))
+    return count
 
 
 def _print_lines(findings: Findings, found: Iterable[Deviation], everything: bool) -> int:
