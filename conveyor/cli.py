@@ -13,8 +13,13 @@ from chassis.errors import ConveyorError
 
 #: Which module has which command. The command is the function of its own name there.
 COMMANDS = {
+    "run": "conveyor.run",
+    "reset": "conveyor.run",
+    "serve": "conveyor.serve",
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
+    "sweeper": "conveyor.processes",
+    "quarantine": "conveyor.quarantine",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
     "reconcile": "conveyor.reconcile.command",

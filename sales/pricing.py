@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
-from sales.messages import CatalogueEntry, InventoryResponse, Recorded
+from sales.messages import InventoryResponse, Recorded
 from sales.models import lock_orders, order_items
 from sales.status import OrderStatus
 from sales.timeline import Event, add_events, announce, close_sagas
@@ -36,7 +36,7 @@ def record_inventory_responses(session: Session, responses: Sequence[InventoryRe
         else:
             refusal = _refusal(response, lines[order.id])
             if refusal is None:
-                pricing.add(order.id, lines[order.id], response.catalogue)
+                pricing.add(response, lines[order.id])
                 answers.append(Recorded(order_id=order.id))
             else:
                 rejected[order.id] = refusal
@@ -52,10 +52,14 @@ class _Pricing:
     def __init__(self) -> None:
         self.totals: dict[UUID, Decimal] = {}
         self.items: list[tuple[int, str, Decimal]] = []
+        self.correlation_ids: dict[UUID, str | None] = {}
 
-    def add(self, order_id: UUID, lines: list[Row[Any]], catalogue: list[CatalogueEntry]) -> None:
-        entries = {each.product_id: each for each in catalogue}
-        self.totals[order_id] = sum((entries[line.product_id].price * line.quantity for line in lines), Decimal(0))
+    def add(self, response: InventoryResponse, lines: list[Row[Any]]) -> None:
+        entries = {each.product_id: each for each in response.catalogue}
+        self.correlation_ids[response.order_id] = response.correlation_id
+        self.totals[response.order_id] = sum(
+            (entries[line.product_id].price * line.quantity for line in lines), Decimal(0)
+        )
         self.items += [(line.id, entries[line.product_id].name, entries[line.product_id].price) for line in lines]
 
 
@@ -110,7 +114,16 @@ def _write_prices(session: Session, pricing: _Pricing) -> None:
     add_events(
         session,
         [
-            Event(order_id, "priced", 0, "inventory", S.PENDING, S.PENDING, f"total {total}")
+            Event(
+                order_id,
+                "priced",
+                0,
+                "inventory",
+                S.PENDING,
+                S.PENDING,
+                f"total {total}",
+                pricing.correlation_ids[order_id],
+            )
             for order_id, total in pricing.totals.items()
         ],
     )
@@ -144,5 +157,5 @@ def _reject(session: Session, refusals: list[InventoryResponse]) -> None:
         ],
     )
     ids = [each.order_id for each in refusals]
-    close_sagas(session, ids)
+    close_sagas(session, ids, at_last_step=False)
     announce(session, dict.fromkeys(ids, S.REJECTED))

@@ -3,7 +3,6 @@
 ``celery -A tasks.inventory worker -P threads -c 1`` works with nothing else said: it consumes inventory's queues only.
 """
 
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -12,6 +11,7 @@ from celery.exceptions import WorkerShutdown
 
 import celeryconfig
 from chassis.logs import configure_logs
+from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import settings
 from tasks import topology
 
@@ -44,15 +44,28 @@ class TopologyCheck(bootsteps.StartStopStep):  # type: ignore[misc]
             raise WorkerShutdown(78) from error
 
 
+class Ready(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A worker says that it is ready for as long as it consumes: while the broker is away, or its loop hangs, it
+    does not."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, _consumer: Any, **_options: Any) -> None:
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        say_ready(settings())
+        self._timer = consumer.timer.call_repeatedly(TOUCH_EVERY, say_ready, (settings(),))
+
+    def stop(self, _consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 app.steps["consumer"].add(TopologyCheck)
+app.steps["consumer"].add(Ready)
 
 
 @signals.setup_logging.connect(weak=False)
 def _configure_logs(**_signal: Any) -> None:
     configure_logs(settings(), "worker")
-
-
-@signals.worker_ready.connect(weak=False)
-def _say_ready(**_signal: Any) -> None:
-    if settings().ready_file:
-        Path(settings().ready_file).touch()

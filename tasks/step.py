@@ -42,6 +42,8 @@ SPLIT_AFTER = 2
 #: A single order that was begun this often and never finished is recorded as a fault.
 FAULT_AFTER = 3
 
+RECORD_FAULT = "sales.record_fault"
+
 RawOrder = dict[str, Any]
 
 
@@ -89,8 +91,7 @@ def step(name: str, receives: type[Received]) -> Callable[[Handler[Received]], T
 
     def register(handler: Handler[Received]) -> Task:
         def run(self: Task, *args: Any) -> None:
-            message = _take(self, name, args)
-            _work(message, service, lambda session: _perform(session, message, handler, receives))
+            work(_take(self, name, args), service, handler, receives)
 
         run.__doc__ = handler.__doc__
         task: Task = app.task(run, name=name, bind=True)
@@ -111,7 +112,7 @@ def _take(task: Task, name: str, args: tuple[Any, ...]) -> Message:
     return Message(request.id, name, bundle, links, redelivered, headers)
 
 
-def _work(message: Message, service: str, perform: Callable[[Session], None]) -> None:
+def work(message: Message, service: str, handler: Handler[Received], receives: type[Received]) -> None:
     """Do the message's work, or see to it that somebody else will, or put it before people. Raises Reject."""
     patiently = Patience(message.id, sessions_of(service))
     reason = "its worker died at it"
@@ -120,9 +121,9 @@ def _work(message: Message, service: str, perform: Callable[[Session], None]) ->
         if message.several and count >= SPLIT_AFTER:
             return patiently(partial(_split, message=message))
         if count >= FAULT_AFTER:
-            return patiently(partial(_record_fault, message=message, reason=reason))
+            return _give_up(patiently, message, reason)
         try:
-            return patiently(partial(_finish, message=message, perform=perform, counted=count > 0))
+            return patiently(partial(_perform, message=message, handler=handler, receives=receives, counted=count > 0))
         except Reject:
             raise
         except Exception as error:
@@ -133,13 +134,9 @@ def _work(message: Message, service: str, perform: Callable[[Session], None]) ->
             count = patiently(partial(count_attempt, message_id=message.id, error=reason))
 
 
-def _finish(session: Session, message: Message, perform: Callable[[Session], None], counted: bool) -> None:
-    perform(session)
-    if counted:
-        forget_attempts(session, message.id)
-
-
-def _perform(session: Session, message: Message, handler: Handler[Received], receives: type[Received]) -> None:
+def _perform(
+    session: Session, message: Message, handler: Handler[Received], receives: type[Received], counted: bool
+) -> None:
     """The step itself: decode, decide, hand over."""
     raw = _one_of_each(message.bundle)
     orders = msgspec.convert(raw, list[receives])  # type: ignore[valid-type]
@@ -147,6 +144,8 @@ def _perform(session: Session, message: Message, handler: Handler[Received], rec
     onward = _answered(message.task, raw, answers)
     if message.links and onward:
         enqueue(session, message.links, onward)
+    if counted:
+        forget_attempts(session, message.id)
     after_commit(session, partial(_log_each, message.task, raw, answers))
 
 
@@ -190,10 +189,16 @@ def _split(session: Session, message: Message) -> None:
     log.warning("bundle_split", task=message.task, message_id=message.id, orders=len(message.bundle))
 
 
-def _record_fault(session: Session, message: Message, reason: str) -> None:
-    """Give up on one order: sales keeps the message in its quarantine and flags the order."""
-    if message.task == "sales.record_fault":
+def _give_up(patiently: Patience, message: Message, reason: str) -> None:
+    """Nobody can work on this one; people have to look at it. A fault that cannot be recorded is dead-lettered."""
+    if message.task == RECORD_FAULT:
+        patiently(partial(forget_attempts, message_id=message.id))
         raise Reject(f"a fault that cannot be recorded: {reason}", requeue=False)
+    patiently(partial(_record_fault, message=message, reason=reason))
+
+
+def _record_fault(session: Session, message: Message, reason: str) -> None:
+    """Sales keeps the message in its quarantine and flags the order."""
     order = message.bundle[0] if message.bundle and isinstance(message.bundle[0], dict) else {}
     fault = {
         "order_id": order.get("order_id"),
@@ -208,7 +213,7 @@ def _record_fault(session: Session, message: Message, reason: str) -> None:
         "reason": reason,
         "count": FAULT_AFTER,
     }
-    enqueue(session, [_link("sales.record_fault")], [fault], alone=True)
+    enqueue(session, [_link(RECORD_FAULT)], [fault], alone=True)
     forget_attempts(session, message.id)
     log.error("order_given_up", task=message.task, order_id=order.get("order_id"), reason=reason)
 

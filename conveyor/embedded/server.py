@@ -5,7 +5,7 @@ from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import ClassVar, Self
 
-from conveyor.embedded.processes import EmbeddedError, Process, inherited, require_free, tail
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, inherited, require_free, tail
 from conveyor.embedded.unit import become_ready
 
 
@@ -50,14 +50,14 @@ class Server:
         if self.take_over():
             return
         require_free(self.port)
-        record = self.directory / f"{self.name}.process.json"
-        self.process = Process.spawn(self._command(), self._environment(), self.log, record, self._owner())
+        record = self.directory / f"{self.name}{RECORD}"
+        self.process = Process.spawn(self._command(), self._environment(), self.log, record)
 
     def take_over(self) -> bool:
         """Is a process of an earlier start still there, and of use? One that is of no use is ended."""
         if self.process is not None and self.process.alive():
             return True
-        found = Process.recorded(self.directory / f"{self.name}.process.json")
+        found = Process.recorded(self.directory / f"{self.name}{RECORD}")
         if found is None:
             return False
         if found.entry.command != self._command():
@@ -110,7 +110,3 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         return inherited()
-
-    def _owner(self) -> int | None:
-        """The uid it runs as; None for this process's own."""
-        return None

@@ -7,7 +7,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Protocol
 
-from conveyor.embedded.processes import EmbeddedError, Process, tail
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, tail
 
 
 class Unit(Protocol):
@@ -64,7 +64,7 @@ class Child:
         if self.ready_file is not None:
             self.ready_file.parent.mkdir(parents=True, exist_ok=True)
             self.ready_file.unlink(missing_ok=True)
-        record = self.directory / "processes" / f"{self.name}.process.json"
+        record = self.directory / "processes" / f"{self.name}{RECORD}"
         self.process = Process.spawn(self.command, self.environment, self.log, record)
 
     def alive(self) -> bool:

@@ -184,8 +184,9 @@ def _column(title: str) -> str:
 
 def _fitted(row: Row, width: int) -> Row:
     """The record without the empty columns that some exports add at the end."""
-    surplus = row.fields[width:]
-    return row if any(each.strip() for each in surplus) else replace(row, fields=row.fields[:width])
+    if len(row.fields) <= width or any(each.strip() for each in row.fields[width:]):
+        return row
+    return replace(row, fields=row.fields[:width])
 
 
 def _split(invoices: Iterable[Invoice], most_lines: int) -> Iterator[Invoice]:

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import click
 
-from chassis.errors import ConveyorError
 from chassis.settings import settings
-from conveyor.replay.run import Options, replay
+from conveyor.replay import run as replaying
 
 
-@click.command("replay", short_help="Send an order book through the gateway and watch every order to its end.")
+@click.command(short_help="Send an order book through the gateway and watch every order to its end.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option("--run", metavar="NAME", help="Name of the run.  [default: the file's name]")
 @click.option("--concurrency", default=8, show_default=True, type=click.IntRange(1, 256), help="Requests at a time.")
@@ -39,7 +38,7 @@ from conveyor.replay.run import Options, replay
     help="Give up when no order has ended, or the gateway has been away, for so long.",
 )
 @click.pass_context
-def command(
+def replay(
     context: click.Context,
     file: Path,
     run: str | None,
@@ -77,9 +76,5 @@ def command(
 
     EXIT CODE. 0 when every order was taken by the gateway and has ended, 1 otherwise, 2 for a wrong command line.
     """
-    options = Options(file, run or file.name, concurrency, rate, limit, stock, rejects, patience)
-    try:
-        code = replay(options, settings())
-    except ConveyorError as error:
-        raise click.ClickException(str(error)) from error
-    context.exit(code)
+    options = replaying.Options(file, run or file.name, concurrency, rate, limit, stock, rejects, patience)
+    context.exit(replaying.replay(options, settings()))

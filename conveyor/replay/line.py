@@ -38,7 +38,7 @@ LARGEST_PRICE = Decimal("9999999999.99")
 LONGEST_CODE = 64
 LONGEST_NAME = 200
 
-_WHOLE = re.compile(r"^(\d+)\.0+$", re.ASCII)
+_WHOLE = re.compile(r"^(\d+)\.0$", re.ASCII)
 _NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}", re.ASCII)
 
@@ -104,7 +104,8 @@ def cell(row: Row, columns: Mapping[str, int], name: str) -> str:
 
 def code(text: str) -> str:
     """An identifier as it is meant: ``17850.0``, which is how spreadsheets write a number, is ``17850``."""
-    return _WHOLE.sub(r"\1", words(text))
+    text = words(text)
+    return _WHOLE.sub(r"\1", text) if text.endswith(".0") else text
 
 
 def words(text: str) -> str:

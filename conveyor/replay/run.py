@@ -41,6 +41,7 @@ def replay(options: Options, settings: Settings) -> int:
     The exit code: 0 when every order was taken and has ended, 1 otherwise. Raises GatewayError when the gateway is
     not there, or goes away for good before the first order is sent.
     """
+    click.echo(f"reading {options.file}", err=True)
     book = read_book(
         options.file.read_bytes(), most_lines=settings.max_order_lines, most_units=settings.max_line_quantity
     )

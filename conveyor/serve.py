@@ -1,0 +1,113 @@
+"""``conveyor serve``: one Flask app behind granian.
+
+Granian's server is a small master process that starts the worker process in which the app lives. A worker outlives a
+master that was killed outright, and would keep the port; so it watches its master and ends with it. (Granian can also
+run without a child, but only its free-threaded build, or with ASGI.)
+
+Granian listens with SO_REUSEPORT: a second server on the same port would start without a word and take half of the
+requests. So the port is tried without that option, first thing and again just before granian listens.
+"""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from multiprocessing import parent_process
+from typing import Any
+
+import click
+import structlog
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+
+from chassis.errors import SettingsError
+from chassis.logs import configure_logs
+from chassis.settings import Settings
+from chassis.settings import settings as settings_of_process
+
+log = structlog.get_logger()
+
+#: The web processes: name -> where its ``create_app`` is.
+APPS = {
+    "gateway": "gateway_app.app",
+    "sales": "sales.app",
+    "inventory": "inventory.app",
+    "delivery": "delivery.app",
+}
+
+#: How long (seconds) requests under way may take when the process is asked to stop; then they are cut off.
+STOP_WITHIN = 10
+
+#: Granian's own lines below this are about itself (which threads it started); they go where all other logs go.
+_GRANIAN_LOGS: dict[str, Any] = {
+    "loggers": {"_granian": {"handlers": [], "propagate": True}},
+    "handlers": {},
+    "formatters": {},
+}
+
+
+@click.command()
+@click.argument("name", type=click.Choice(list(APPS)))
+def serve(name: str) -> None:
+    """Answer HTTP as NAME, on its port, until told to stop (SIGTERM)."""
+    serve_app(name, settings_of_process())
+
+
+def serve_app(name: str, settings: Settings) -> None:
+    """Answer HTTP on the port of this web process until SIGTERM or SIGINT.
+
+    Raises SystemExit with status 1, after one line that says why, when the port is taken or the app cannot start.
+    """
+    configure_logs(settings, name)
+    host, port = settings.host, int(getattr(settings, f"{name}_port"))
+    _refuse_taken_port(name, host, port)
+    server = Granian(
+        name,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=1,
+        blocking_threads=settings.gateway_threads if name == "gateway" else settings.web_threads,
+        workers_kill_timeout=STOP_WITHIN,
+        log_level=LogLevels.error,
+        log_dictconfig=_GRANIAN_LOGS,
+        log_access=False,
+    )
+    server.serve(target_loader=partial(_load, name, host, port, settings), wrap_loader=False)
+
+
+def _load(name: str, host: str, port: int, settings: Settings) -> Callable[..., Any]:
+    """The app, made inside the worker process. Granian listens as soon as it has it."""
+    configure_logs(settings, name)
+    threading.Thread(target=_end_with_the_master, name="end-with-the-master", daemon=True).start()
+    try:
+        app: Callable[..., Any] = import_module(APPS[name]).create_app(settings)
+    except SettingsError as error:
+        log.error("cannot_start", reason=str(error))
+        sys.exit(1)
+    _refuse_taken_port(name, host, port)
+    log.info("listening", address=f"http://{host}:{port}")
+    return app
+
+
+def _end_with_the_master() -> None:
+    """Wait until the master is gone, however it went, and go too: at once, as it did."""
+    master = parent_process()
+    if master is not None:
+        master.join()
+        os._exit(1)
+
+
+def _refuse_taken_port(name: str, host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        log.error("cannot_start", reason=f"{name} cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}")
+        sys.exit(1)

@@ -1,0 +1,96 @@
+"""Which servers a stack runs itself, and the settings that lead to them. A URL in the environment replaces one."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from chassis.errors import SettingsError
+from chassis.settings import Settings
+from conveyor.children import DATABASES, SERVICES, url_of
+from conveyor.embedded import rabbitmq
+from conveyor.embedded.postgres import Postgres
+from conveyor.embedded.processes import RECORD
+from conveyor.embedded.rabbitmq import RabbitMQ
+from conveyor.embedded.server import Server
+from conveyor.embedded.valkey import Valkey
+
+STAND_IN = """\
+Broker: Valkey stands in for RabbitMQ, {why}.
+  Weaker than with RabbitMQ: no dead-letter queues and no publisher confirms; what a killed worker had taken comes
+  back after 60 s instead of at once; workers take one message at a time. Only a message that no step ever saw can be
+  lost, and the sweeper sends the chain of such an order again."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The embedded servers of one stack; None where a URL in the environment names another."""
+
+    postgres: Postgres | None
+    valkey: Valkey | None
+    broker: RabbitMQ | Valkey | None
+
+    @classmethod
+    def chosen(cls, settings: Settings, state: Path) -> "Servers":
+        """What these settings ask for. Raises SettingsError for a value that is not known, EmbeddedError where
+        RabbitMQ is asked for and is not installed."""
+        logs = state / "logs"
+        own_databases = all(getattr(settings, name) for name in DATABASES)
+        return cls(
+            None if own_databases else Postgres(state / "postgres", settings.postgres_port, logs / "postgres.log"),
+            None if settings.redis_url else Valkey(state / "valkey", settings.valkey_port, logs / "valkey.log"),
+            None if settings.broker_url else _broker(settings, state),
+        )
+
+    def all(self) -> list[Server]:
+        """RabbitMQ first: it takes longest to start."""
+        return [each for each in (self.broker, self.postgres, self.valkey) if each is not None]
+
+    def records(self) -> set[Path]:
+        """The process records of these servers, whose processes they take over themselves."""
+        own = {each.directory / f"{each.name}{RECORD}" for each in self.all()}
+        return own | ({self.broker.directory / f"epmd{RECORD}"} if isinstance(self.broker, RabbitMQ) else set())
+
+    def lead_to(self, settings: Settings) -> Settings:
+        """These settings, with the URLs of the embedded servers and of the stack's own web processes."""
+        found: dict[str, str] = {}
+        if self.postgres is not None:
+            found |= {f"{each}_database_url": self.postgres.service_url(each) for each in SERVICES}
+        if self.valkey is not None:
+            found["redis_url"] = self.valkey.url()
+        if self.broker is not None:
+            found["broker_url"] = self.broker.url()
+        found = {name: url for name, url in found.items() if not getattr(settings, name)}
+        for each in ("gateway", *SERVICES):
+            found[f"{each}_url"] = url_of(settings.host, getattr(settings, f"{each}_port"))
+        return replace(settings, **found)  # type: ignore[arg-type]
+
+    def management_url(self) -> str:
+        """RabbitMQ's API, with its password; empty where its RabbitMQ is not ours."""
+        return self.broker.management_url() if isinstance(self.broker, RabbitMQ) else ""
+
+    def about_the_broker(self, settings: Settings) -> str:
+        """What people should know about the broker before anything starts."""
+        if self.broker is None:
+            return f"Broker: the one of CONVEYOR_BROKER_URL, {settings.broker_url.rpartition('@')[2]}"
+        if isinstance(self.broker, RabbitMQ):
+            return f"Broker: RabbitMQ, a node of its own on 127.0.0.1:{self.broker.port}"
+        asked = settings.embedded_broker == "valkey"
+        return STAND_IN.format(why="as CONVEYOR_EMBEDDED_BROKER asks" if asked else "which is not installed here")
+
+
+def _broker(settings: Settings, state: Path) -> RabbitMQ | Valkey:
+    if settings.embedded_broker not in ("auto", "rabbitmq", "valkey"):
+        raise SettingsError(
+            f"CONVEYOR_EMBEDDED_BROKER must be auto, rabbitmq or valkey, not {settings.embedded_broker!r}"
+        )
+    if settings.embedded_broker == "rabbitmq":
+        rabbitmq.scripts()
+    if settings.embedded_broker == "valkey" or rabbitmq.installed() is None:
+        return Valkey(state / "broker", settings.broker_port, state / "logs" / "broker.log", name="broker")
+    return RabbitMQ(
+        state / "rabbitmq",
+        settings.broker_port,
+        dist_port=settings.rabbitmq_dist_port,
+        epmd_port=settings.rabbitmq_epmd_port,
+        management_port=settings.rabbitmq_management_port,
+        log=state / "logs" / "rabbitmq.log",
+    )

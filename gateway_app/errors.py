@@ -1,0 +1,38 @@
+"""What can go wrong at the door and nowhere else.
+
+    Unavailable 503
+    ├── UpstreamDown         no connection to the service: the request was not carried out
+    ├── UpstreamTimeout      the service took the request and did not answer in time
+    └── UpstreamBroken       the connection broke, or what came was no answer of ours
+    Conflict 409
+    └── KeyInProgress        the first request with this Idempotency-Key is still running
+
+After the second and third a request that changes something may have been carried out, and the answer says so in
+``may_have_been_executed``.
+"""
+
+from chassis.errors import Conflict, Unavailable
+
+
+class UpstreamDown(Unavailable):
+    """A service cannot be reached; the request was not carried out."""
+
+    code, title = "upstream_down", "A service is down"
+
+
+class UpstreamTimeout(Unavailable):
+    """A service did not answer in time; the request may have been carried out."""
+
+    code, title = "upstream_timeout", "A service did not answer in time"
+
+
+class UpstreamBroken(Unavailable):
+    """A service's answer did not arrive whole; the request may have been carried out."""
+
+    code, title = "upstream_broken", "A service's answer did not arrive"
+
+
+class KeyInProgress(Conflict):
+    """The first request with this Idempotency-Key is still running."""
+
+    code, title = "idempotency_key_in_progress", "The first request with this key is still running"

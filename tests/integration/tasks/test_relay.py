@@ -1,0 +1,175 @@
+"""The relay between a real PostgreSQL and a real RabbitMQ: nothing is lost, and a bad queue harms no other."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kombu import Connection
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+from uuid_utils.compat import uuid7
+
+from chassis.database import transaction
+from chassis.outbox import enqueue, outbox
+from chassis.settings import Settings
+from conveyor.embedded.rabbitmq import RabbitMQ
+from tasks import topology
+from tasks.app import app
+from tasks.publisher import BrokerAway, NotConfirmed, Publisher
+from tasks.relay import Relay
+
+pytestmark = pytest.mark.rabbitmq
+
+CHECK, RESERVE = "inventory.check_availability", "inventory.reserve_stock"
+
+
+@pytest.fixture
+def broker(rabbitmq: RabbitMQ) -> Iterator[str]:
+    """A virtual host of the test's own, with the topology declared."""
+    name = f"test-{uuid7().hex}"
+    url = rabbitmq.add_vhost(name)
+    with Connection(url) as connection:
+        topology.declare(connection)
+    yield url
+    rabbitmq.remove_vhost(name)
+
+
+@pytest.fixture
+def sessions(sales_sessions: sessionmaker[Session]) -> sessionmaker[Session]:
+    with transaction(sales_sessions) as session:
+        session.execute(outbox.delete())
+    return sales_sessions
+
+
+@pytest.fixture
+def relay(sessions: sessionmaker[Session], broker: str, databases: Settings) -> Iterator[Relay]:
+    publisher = Publisher(app, broker)
+    yield Relay(sessions, publisher, databases)
+    publisher.close()
+
+
+def send(sessions: sessionmaker[Session], task: str = CHECK, *, orders: int = 1, **options: Any) -> list[str]:
+    ids = [str(uuid7()) for _ in range(orders)]
+    with transaction(sessions) as session:
+        for each in ids:
+            order = {"order_id": each, "kind": "place", "no": 0}
+            enqueue(session, [{"task": task}, {"task": RESERVE, "args": []}], [order], **options)
+    return ids
+
+
+def received(broker: str, queue: str) -> list[Any]:
+    with Connection(broker) as connection, connection.channel() as channel:
+        messages = []
+        while (message := channel.basic_get(queue, no_ack=True)) is not None:
+            messages.append(message)
+        return messages
+
+
+def waiting(sessions: sessionmaker[Session]) -> int:
+    with transaction(sessions) as session:
+        return session.execute(select(func.count()).select_from(outbox)).scalar_one()
+
+
+def test_waiting_rows_become_one_message_that_is_a_celery_chain(
+    relay: Relay, sessions: sessionmaker[Session], broker: str
+) -> None:
+    ids = send(sessions, orders=3)
+    assert relay.round() == 1
+    (message,) = received(broker, "inventory_check_queue")
+    (args, _kwargs, embedded) = json.loads(message.body)
+    assert [each["order_id"] for each in args[0]] == ids
+    assert [link["task"] for link in embedded["chain"]] == [RESERVE]
+    assert message.headers["task"] == CHECK
+    assert message.properties["delivery_mode"] == 2
+    assert waiting(sessions) == 0
+
+
+def test_rows_stay_when_the_relay_dies_between_publishing_and_removing(
+    relay: Relay, sessions: sessionmaker[Session], broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(sessions)
+    publish = relay._publisher.publish
+
+    def publish_and_die(*message: Any) -> None:
+        publish(*message)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(relay._publisher, "publish", publish_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        relay.round()
+    assert waiting(sessions) == 1
+    monkeypatch.undo()
+    relay.round()
+    assert len(received(broker, "inventory_check_queue")) == 2
+    assert waiting(sessions) == 0
+
+
+def test_a_missing_queue_keeps_its_rows_and_blocks_no_other(
+    relay: Relay, sessions: sessionmaker[Session], broker: str
+) -> None:
+    with Connection(broker) as connection, connection.channel() as channel:
+        channel.queue_delete("inventory_check_queue")
+    send(sessions, CHECK)
+    send(sessions, RESERVE)
+    relay.round()
+    assert len(received(broker, "stock_reservation_queue")) == 1
+    assert waiting(sessions) == 1
+
+
+def test_a_full_queue_keeps_its_rows_and_blocks_no_other(
+    relay: Relay, sessions: sessionmaker[Session], broker: str, rabbitmq: RabbitMQ
+) -> None:
+    vhost = broker.rsplit("/", 1)[1]
+    rabbitmq.rabbitmqctl("set_policy", "-p", vhost, "full", "^inventory_check_queue$", '{"max-length":1}')
+    # The limit of a quorum queue is soft: it takes a few more before it begins to refuse.
+    for _ in range(50):
+        send(sessions, CHECK)
+        relay.round()
+        if waiting(sessions):
+            break
+    send(sessions, RESERVE)
+    relay.round()
+    assert len(received(broker, "stock_reservation_queue")) == 1
+    assert waiting(sessions) == 1
+
+
+def test_a_broker_that_is_away_keeps_every_row(sessions: sessionmaker[Session], databases: Settings) -> None:
+    relay = Relay(sessions, Publisher(app, "amqp://127.0.0.1:9/nowhere"), databases)
+    send(sessions)
+    with pytest.raises(BrokerAway):
+        relay.round()
+    assert waiting(sessions) == 1
+
+
+def test_a_message_that_nobody_routes_is_not_confirmed(broker: str) -> None:
+    with Connection(broker) as connection, connection.channel() as channel:
+        channel.queue_delete("delivery_queue")
+    with closing(Publisher(app, broker)) as publisher, pytest.raises(NotConfirmed, match="delivery_queue"):
+        publisher.publish("delivery.create_delivery", [([{"order_id": "1"}], [])])
+
+
+def test_two_relays_share_the_rows(
+    relay: Relay, sessions: sessionmaker[Session], broker: str, databases: Settings
+) -> None:
+    send(sessions, orders=5, alone=True)
+    with transaction(sessions) as session:  # another one is in the middle of its round
+        session.execute(select(outbox.c.id).order_by(outbox.c.id).limit(2).with_for_update())
+        relay.round()
+        assert len(received(broker, "inventory_check_queue")) == 3
+    with closing(Publisher(app, broker)) as publisher:
+        Relay(sessions, publisher, databases).round()
+    assert len(received(broker, "inventory_check_queue")) == 2
+    assert waiting(sessions) == 0
+
+
+class TestTopology:
+    def test_declaring_is_safe_to_repeat(self, broker: str) -> None:
+        with Connection(broker) as connection:
+            assert len(topology.declare(connection)) == 12
+
+    def test_a_broker_without_it_is_named(self, rabbitmq: RabbitMQ) -> None:
+        url = rabbitmq.add_vhost("bare")
+        with Connection(url) as connection, pytest.raises(topology.TopologyMissing, match="delivery_queue"):
+            topology.check(connection)
