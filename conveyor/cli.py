@@ -22,6 +22,8 @@ COMMANDS = {
     "quarantine": "conveyor.quarantine",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
+    "catalogue": "conveyor.catalogue_command",
+    "replay": "conveyor.replay.command",
     "reconcile": "conveyor.reconcile.command",
 }
 

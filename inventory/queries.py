@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import Row, Select, or_, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from chassis.database import LARGEST_AMOUNT
 from chassis.errors import Invalid
-from chassis.fields import LARGEST_AMOUNT
 from chassis.paging import page, read_cursor, write_cursor
 from inventory.errors import ProductNotFound
 from inventory.models import Refusal, products, stock_movements

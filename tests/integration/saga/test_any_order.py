@@ -119,12 +119,10 @@ class TestNegativeControls:
         (check,) = world.mail
         for _ in range(3):
             world.deliver(world.mail.pop(0))
-        stalled, world.mail = world.mail, [check]
-        world.settle()
-        world.mail = stalled
+        world.mail = [check]
         world.settle()
         assert world.status(order) == "Rejected"
-        assert world.violations() != []
+        assert any("holds" in each for each in world.violations())
 
 
 class _Unpriced:
