@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from chassis.database import open_database, transaction
 from chassis.logs import configure_logs
 from chassis.settings import settings
+from conveyor.target import target
 from sales import faults, queries
 from sales.errors import MessageNotFound, NotReplayable
 
@@ -136,7 +137,7 @@ def _waiting(sessions: sessionmaker[Session]) -> list[str]:
 
 
 def _sessions() -> sessionmaker[Session]:
-    return open_database("sales", settings())
+    return open_database("sales", target())
 
 
 def _table(rows: Iterable[Any]) -> Iterable[str]:
