@@ -80,7 +80,8 @@ class _Run:
         began = time.monotonic()
         say(self._servers.about_the_broker(self._settings))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._stop)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # it is, under nohup
+                signal.signal(number, self._stop)
         self._make_room()
         try:
             self._supervisor.start()
