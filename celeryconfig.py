@@ -57,7 +57,8 @@ def _queue(name: str) -> Queue:
 
 def dead_queue(name: str) -> Queue:
     """Where the broker puts what the queue of this name could not deliver."""
-    arguments = {"x-queue-type": "quorum"}
+    # From RabbitMQ 4.0 on a message is dropped after 20 deliveries where a queue does not say otherwise.
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
     return Queue(f"{name}.dead", DEAD_EXCHANGE, routing_key=name, durable=True, queue_arguments=arguments)
 
 

@@ -6,6 +6,7 @@ connection: so they also hold behind PgBouncer in transaction mode, which passes
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -23,6 +24,9 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+#: NUMERIC(12, 2): the largest amount that a column of money holds.
+LARGEST_AMOUNT = Decimal("9999999999.99")
 
 #: The tables that every service's database has: outbox and attempts.
 chassis_metadata = MetaData(naming_convention=NAMING)

@@ -10,8 +10,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-#: NUMERIC(12, 2): the largest amount that a column of money holds.
-LARGEST_AMOUNT = Decimal("9999999999.99")
+from chassis.database import LARGEST_AMOUNT
 
 
 class Body(Schema):

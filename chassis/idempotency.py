@@ -5,14 +5,20 @@ transaction. So it holds with Redis flushed, a crashed gateway, or two gateways 
 Follows the IETF draft "The Idempotency-Key HTTP Header Field".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Column, Index, Row, Table, Text, select
+from sqlalchemy import Column, Index, Row, Table, Text, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from chassis.errors import Invalid
+from chassis.settings import settings
+
+_FORGOTTEN: dict[str, None] = {"client": None, "idempotency_key": None, "request_hash": None}
 
 
 class IdempotencyKeyReused(Invalid):
@@ -46,7 +52,8 @@ def insert_once(
 ) -> tuple[Row[Any], bool]:
     """Insert a row for this request, or find the row that the request made before: ``(row, replayed)``.
 
-    A copy of the request that is still running is waited for, on the unique index. Raises IdempotencyKeyReused.
+    A copy of the request that is still running is waited for, on the unique index. A key that is older than
+    ``idempotency_days`` is free again. Raises IdempotencyKeyReused.
     """
     if request is None:
         return session.execute(insert(table).values(values).returning(table)).one(), False
@@ -56,14 +63,9 @@ def insert_once(
         "idempotency_key": request.key,
         "request_hash": request.digest,
     }
-    made = session.execute(
-        insert(table)
-        .values(values)
-        .on_conflict_do_nothing(
-            index_elements=["client", "idempotency_key"], index_where=table.c.idempotency_key.isnot(None)
-        )
-        .returning(table)
-    ).one_or_none()
+    made = _insert(session, table, values)
+    if made is None and _free_again(session, table, request):
+        made = _insert(session, table, values)
     if made is not None:
         return made, False
     # In a statement of its own: in the one above, a copy that commits meanwhile is neither inserted nor seen.
@@ -87,3 +89,42 @@ def replay_of(session: Session, table: Table, request: RequestKey) -> Row[Any] |
             errors=[{"field": "Idempotency-Key", "message": "already used for another request"}],
         )
     return found
+
+
+def forget_keys(session: Session, table: Table, after: UUID | None, until: datetime, most: int) -> UUID | None:
+    """Forget the keys of the next ``most`` rows made before ``until``, oldest first. Returns the last of these rows.
+
+    ``after`` is what the last call returned, None at the beginning. The rows' ids are UUIDs of version 7, so that the
+    primary key is in the order of time and no index is needed for this.
+    """
+    page = select(table.c.id).where(table.c.id < _first_id_of(until)).order_by(table.c.id).limit(most)
+    ids: Sequence[UUID] = session.execute(page if after is None else page.where(table.c.id > after)).scalars().all()
+    if not ids:
+        return after
+    keyed = select(table.c.id).where(table.c.id.between(ids[0], ids[-1]), table.c.idempotency_key.isnot(None))
+    locked = keyed.order_by(table.c.id).with_for_update(skip_locked=True)
+    session.execute(update(table).where(table.c.id.in_(locked.scalar_subquery())).values(_FORGOTTEN))
+    return ids[-1]
+
+
+def _insert(session: Session, table: Table, values: dict[str, Any]) -> Row[Any] | None:
+    return session.execute(
+        insert(table)
+        .values(values)
+        .on_conflict_do_nothing(
+            index_elements=["client", "idempotency_key"], index_where=table.c.idempotency_key.isnot(None)
+        )
+        .returning(table)
+    ).one_or_none()
+
+
+def _free_again(session: Session, table: Table, request: RequestKey) -> bool:
+    """Forget this key where it need not be remembered any more, and say whether it is free now."""
+    until = func.now() - timedelta(days=settings().idempotency_days)
+    same = (table.c.client == request.client, table.c.idempotency_key == request.key)
+    freed = update(table).where(*same, table.c.created_at < until).values(_FORGOTTEN).returning(table.c.id)
+    return session.execute(freed).first() is not None
+
+
+def _first_id_of(moment: datetime) -> UUID:
+    return UUID(int=int(moment.timestamp() * 1000) << 80)

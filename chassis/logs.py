@@ -21,7 +21,9 @@ def configure_logs(settings: Settings, process: str) -> None:
     ]
     people = settings.log_format == "console"
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback) if people else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if people
+        else structlog.processors.JSONRenderer()
     )
     errors = [] if people else [structlog.processors.format_exc_info]
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]

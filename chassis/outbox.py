@@ -7,6 +7,7 @@ A row is one message in waiting: the task to run, the bundle it is run on, and t
 it. The relay merges rows of the same task and the same remaining links into one message, but never ``alone`` rows.
 """
 
+import atexit
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ def enqueue(session: Session, links: Sequence[Link], bundle: Bundle | None = Non
 
 _waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 _waker.setblocking(False)
+atexit.register(_waker.close)
 _addresses: dict[str, tuple[tuple[str, int], float]] = {}
 
 

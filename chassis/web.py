@@ -86,7 +86,15 @@ def correlation_id() -> str:
 
 
 def request_key() -> RequestKey | None:
-    """What identifies a creating request that may be sent twice; None when the client sent no key. Raises Invalid.
+    """What identifies a creating request that may be sent twice; None when the client sent no key. Raises Invalid."""
+    key = idempotency_key()
+    if key is None:
+        return None
+    return RequestKey("public", key, request.headers.get(DIGEST_HEADER) or request_digest())
+
+
+def idempotency_key() -> str | None:
+    """The client's key for this request, or None. Raises Invalid.
 
     A key may come bare or as a quoted string (IETF draft); both spell the same key.
     """
@@ -98,7 +106,7 @@ def request_key() -> RequestKey | None:
     if not 1 <= len(key) <= 255 or not key.isprintable():
         rule = "must be 1 to 255 printable characters"
         raise Invalid(f"Idempotency-Key {rule}", errors=[{"field": "Idempotency-Key", "message": rule}])
-    return RequestKey("public", key, request.headers.get(DIGEST_HEADER) or request_digest())
+    return key
 
 
 def request_digest() -> str:

@@ -15,10 +15,20 @@ from chassis.errors import ConveyorError
 COMMANDS = {
     "run": "conveyor.run",
     "reset": "conveyor.run",
+    "serve": "conveyor.serve",
     "worker": "conveyor.worker",
     "relay": "conveyor.processes",
+    "sweeper": "conveyor.processes",
+    "quarantine": "conveyor.quarantine",
     "migrate": "conveyor.setup",
     "topology": "conveyor.setup",
+    "catalogue": "conveyor.catalogue_command",
+    "replay": "conveyor.replay.command",
+    "order": "conveyor.order.command",
+    "status": "conveyor.status",
+    "logs": "conveyor.logs",
+    "latency": "conveyor.latency",
+    "reconcile": "conveyor.reconcile.command",
 }
 
 

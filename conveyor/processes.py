@@ -15,3 +15,12 @@ def relay(service: str) -> None:
 
     configure_logs(settings(), f"relay-{service}")
     run_relay(service, settings())
+
+
+@click.command()
+def sweeper() -> None:
+    """Move on the orders that stopped moving, until told to stop (SIGTERM)."""
+    from tasks.sweeper import run_sweeper
+
+    configure_logs(settings(), "sweeper")
+    run_sweeper(settings())

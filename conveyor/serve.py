@@ -1,4 +1,4 @@
-"""Serve one Flask app with granian: ``conveyor serve gateway``.
+"""``conveyor serve``: one Flask app behind granian.
 
 Granian's server is a small master process that starts the worker process in which the app lives. A worker outlives a
 master that was killed outright, and would keep the port; so it watches its master and ends with it. (Granian can also
@@ -18,6 +18,7 @@ from importlib import import_module
 from multiprocessing import parent_process
 from typing import Any
 
+import click
 import structlog
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -26,6 +27,7 @@ from granian.log import LogLevels
 from chassis.errors import SettingsError
 from chassis.logs import configure_logs
 from chassis.settings import Settings
+from chassis.settings import settings as settings_of_process
 
 log = structlog.get_logger()
 
@@ -48,7 +50,14 @@ _GRANIAN_LOGS: dict[str, Any] = {
 }
 
 
-def serve(name: str, settings: Settings) -> None:
+@click.command()
+@click.argument("name", type=click.Choice(list(APPS)))
+def serve(name: str) -> None:
+    """Answer HTTP as NAME, on its port, until told to stop (SIGTERM)."""
+    serve_app(name, settings_of_process())
+
+
+def serve_app(name: str, settings: Settings) -> None:
     """Answer HTTP on the port of this web process until SIGTERM or SIGINT.
 
     Raises SystemExit with status 1, after one line that says why, when the port is taken or the app cannot start.

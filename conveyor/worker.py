@@ -55,7 +55,8 @@ def _work(service: str, queues: list[str], events: bool, name: str) -> int:
     settings().database_url(service)
     settings().require("broker_url")
     app = importlib.import_module(f"tasks.{service}").app
-    arguments = ["worker", "--pool", "threads", "--concurrency", "1", "--queues", ",".join(queues)]
+    # Quiet: Celery's banner would be the only lines on this process's output that are not logs.
+    arguments = ["--quiet", "worker", "--pool", "threads", "--concurrency", "1", "--queues", ",".join(queues)]
     arguments += ["--hostname", f"{name}@%h", "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
     app.worker_main(arguments + ["--task-events"] * events)
     return 0

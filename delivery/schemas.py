@@ -18,7 +18,9 @@ class NewDelivery(Body):
 class Move(Body):
     """Where the parcel is now."""
 
-    status = fields.Enum(DeliveryStatus, required=True, by_value=True, metadata={"example": "IN_TRANSIT"})
+    status = fields.Enum(
+        DeliveryStatus, required=True, by_value=True, metadata={"type": "string", "example": "IN_TRANSIT"}
+    )
     location = Text(most=200, allow_none=True, load_default=None, metadata={"example": "Hub Lyon-Est"})
     notes = Text(most=1000, allow_none=True, load_default=None, metadata={"example": "handed to the night courier"})
 

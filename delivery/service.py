@@ -112,8 +112,9 @@ def report_status(session: Session, orders: Sequence[ReportStatus]) -> list[Answ
 
 def open_delivery(session: Session, order_id: UUID, address: str) -> int:
     """Dispatch an order by hand; returns the delivery's id. Raises DeliveryExists, DeliveryCancelled."""
-    for made in insert_deliveries(session, {order_id: address}):
-        return made
+    made = insert_deliveries(session, {order_id: address})
+    if made:
+        return made[0]
     found = queries.states_of_orders(session, [order_id])[order_id]
     if found.status == CANCELLED:
         raise DeliveryCancelled(f"Order {order_id} was cancelled; nothing is sent for it.", delivery_id=found.id)

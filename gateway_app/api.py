@@ -2,20 +2,32 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import cast
 
 from flask import Flask, Response, current_app, json, request
 
 from chassis.errors import AppError
-from chassis.web import CORRELATION_HEADER, correlation_id
+from chassis.web import CORRELATION_HEADER, DIGEST_HEADER, correlation_id, idempotency_key, request_digest
+from gateway_app.idempotency import Keys
 from gateway_app.routes import ROUTES, Route
 from gateway_app.upstream import Answer, Request, Upstream
+from gateway_app.waiting import Waiting, Wish, seconds_to_wait, state_in
 
 #: How long (seconds) a service may take to say that it is well.
 HEALTH_TIMEOUT = 1.0
 
 #: What of a client's request reaches the service, by its name in the WSGI environment.
 _PASSED_ON = (("CONTENT_TYPE", "Content-Type"), ("HTTP_ACCEPT", "Accept"), ("HTTP_IF_MATCH", "If-Match"))
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What stands behind the routes."""
+
+    services: dict[str, Upstream]
+    keys: Keys
+    waiting: Waiting
 
 
 def add_routes(app: Flask) -> None:
@@ -28,17 +40,37 @@ def add_routes(app: Flask) -> None:
 def forwarding(route: Route) -> Callable[..., Response]:
     """The view function of a public route."""
 
-    def view(**_ids: object) -> Response:
-        return answer_to_client(upstreams()[route.service].send(inner_request(route)))
+    def view(**ids: object) -> Response:
+        answer = creating(route) if route.creates else service_of(route).send(inner_request(route))
+        seconds = seconds_to_wait(request.headers.get("Prefer")) if route.waits else None
+        if seconds and answer.status < 300:
+            order_id = str(ids["order_id"]) if ids else state_in(answer.body).id
+            wanted = state_in(request.get_data()).status if route.method == "PATCH" else None
+            wish = Wish(seconds, order_id, wanted)
+            answer = door().waiting.hold(answer, wish, {CORRELATION_HEADER: correlation_id()})
+        return Response(answer.body, answer.status, answer.headers)
 
     return view
 
 
-def inner_request(route: Route) -> Request:
-    """The request as the service gets it: only the headers that it needs, and none that name a connection."""
+def creating(route: Route) -> Answer:
+    """The answer to a request that makes a row, which is made once for an Idempotency-Key."""
+    key = idempotency_key()
+    if key is None:
+        return service_of(route).send(inner_request(route))
+    digest = request_digest()
+    identity = {"Idempotency-Key": request.headers["Idempotency-Key"], DIGEST_HEADER: digest}
+    inner = inner_request(route, identity)
+    return door().keys.once("public", key, digest, lambda: service_of(route).send(inner))
+
+
+def inner_request(route: Route, identity: dict[str, str] | None = None) -> Request:
+    """The request as the service gets it: only the headers that it needs, none that belong to the connection."""
     environment = request.environ
     headers = {name: environment[key] for key, name in _PASSED_ON if environment.get(key)}
     headers[CORRELATION_HEADER] = correlation_id()
+    if identity:
+        headers.update(identity)
     query = environment.get("QUERY_STRING")
     return Request(
         route.inner_method or route.method,
@@ -46,28 +78,29 @@ def inner_request(route: Route) -> Request:
         headers,
         request.get_data() or None,
         reads=route.reads,
-        repeatable=route.reads or route.repeatable,
+        repeatable=route.reads or route.repeatable or bool(identity),
     )
-
-
-def answer_to_client(answer: Answer) -> Response:
-    """A service's answer as the client gets it."""
-    return Response(answer.body, answer.status, answer.headers)
 
 
 def health() -> Response:
     """Is every service well? 200, or 503 naming what is down."""
-    with ThreadPoolExecutor(len(upstreams())) as pool:
-        states = dict(zip(upstreams(), pool.map(_state_of, upstreams().values()), strict=True))
+    services = door().services
+    with ThreadPoolExecutor(len(services)) as pool:
+        states = dict(zip(services, pool.map(_state_of, services.values()), strict=True))
     down = sorted(name for name, state in states.items() if state != "ok")
     body = {"status": "degraded" if down else "ok", "services": {"gateway": "ok", **states}, "down": down}
     headers = {"Retry-After": "5"} if down else {}
     return Response(json.dumps(body), 503 if down else 200, headers, mimetype="application/json")
 
 
-def upstreams() -> dict[str, Upstream]:
-    """The services, by name."""
-    return cast("dict[str, Upstream]", current_app.extensions["upstreams"])
+def door() -> Door:
+    """What stands behind the routes of the app that handles this request."""
+    return cast(Door, current_app.extensions["door"])
+
+
+def service_of(route: Route) -> Upstream:
+    """The service that this route goes to."""
+    return door().services[route.service]
 
 
 def _state_of(service: Upstream) -> str:

@@ -2,21 +2,24 @@
 
 from flask import Flask
 
-from chassis import settings as chassis_settings
+from chassis.cache import Cache
 from chassis.settings import Settings
+from chassis.settings import settings as settings_of_process
 from chassis.web import create_base_app
-from gateway_app.api import add_routes
+from gateway_app.api import Door, add_routes
+from gateway_app.idempotency import Keys
 from gateway_app.upstream import Upstream
+from gateway_app.waiting import Waiting
 
 SERVICES = ("sales", "inventory", "delivery")
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The public door, ready to serve. Connects to nothing before the first request."""
-    settings = settings or chassis_settings.settings()
+    """The public door, ready to serve. Connects to nothing before the first request. Raises SettingsError."""
+    settings = settings or settings_of_process()
+    cache = Cache(settings.require("redis_url"), settings.redis_timeout)
+    services = {name: Upstream(name, getattr(settings, f"{name}_url"), settings) for name in SERVICES}
     app = create_base_app("gateway", settings, [], {})
-    app.extensions["upstreams"] = {
-        name: Upstream(name, getattr(settings, f"{name}_url"), settings) for name in SERVICES
-    }
+    app.extensions["door"] = Door(services, Keys(cache, settings), Waiting(cache, services["sales"], settings))
     add_routes(app)
     return app

@@ -47,6 +47,24 @@ class IllegalTransition(Conflict):
         super().__init__(detail, **extra)
 
 
+class MessageNotFound(NotFound):
+    """There is no message with this id in the quarantine."""
+
+    code, title = "message_not_found", "No such message in quarantine"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"There is no message {message_id} in the quarantine.")
+
+
+class NotReplayable(Conflict):
+    """The message is not one that a step of ours could work on, so sending it again would change nothing."""
+
+    code, title = "not_replayable", "Not a message of ours"
+
+    def __init__(self, message_id: str, why: str) -> None:
+        super().__init__(f"Message {message_id} cannot be replayed: {why}. `conveyor quarantine drop` settles it.")
+
+
 class NothingToResume(Conflict):
     """The order's saga has ended, so there is nothing to resume."""
 

@@ -1,6 +1,6 @@
-"""What could not be worked on is kept where people can read it, and its order is flagged.
+"""What could not be worked on is kept where people can read it, and its order is flagged; people replay it or drop it.
 
-Takes a session, never commits; answers for each order of the bundle, in their order.
+Takes a session, never commits. Nothing is ever deleted from the quarantine: a message that was settled stays on record.
 """
 
 import zlib
@@ -12,13 +12,20 @@ from sqlalchemy import Row, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from sales.messages import Fault, FaultRecorded
+from chassis.outbox import Link, enqueue
+from sales import saga
+from sales.errors import NotReplayable
+from sales.messages import DeadLetter, Fault, FaultRecorded
 from sales.models import lock_orders, order_sagas, orders, quarantine
-from sales.timeline import Event, add_events
+from sales.queries import quarantined_message
+from sales.timeline import Event, add_events, last_number, saga_of, saga_sent_again
 
 
 def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecorded]:
-    """Keep messages that could not be worked on where people can read them, and flag their orders."""
+    """A step could not work on these: keep them where people can read them, and flag their orders.
+
+    Answers for each order of the bundle, in their order.
+    """
     for fault in faults:
         order_id = _readable_id(fault.order_id)
         known = lock_orders(session, [order_id], missing_ok=True) if order_id else {}
@@ -51,9 +58,54 @@ def keep_in_quarantine(session: Session, *, message_id: str, count: int = 1, **m
                 "state": "waiting",
                 "settled_by": None,
                 "settled_at": None,
+                "settled_reason": None,
             },
         )
     )
+
+
+def keep_dead_letter(session: Session, letter: DeadLetter) -> None:
+    """The broker could not deliver this: keep it, and flag every order of ours that it speaks of."""
+    known = lock_orders(session, letter.order_ids, missing_ok=True)
+    keep_in_quarantine(
+        session,
+        message_id=letter.message_id,
+        order_id=letter.order_ids[0] if len(letter.order_ids) == 1 else None,
+        queue=letter.queue,
+        task=letter.task,
+        body=letter.body,
+        headers=letter.headers,
+        reason=letter.reason,
+        count=letter.count,
+    )
+    for row in known.values():
+        flag(session, row, f"fault:{letter.message_id}", letter.reason, None)
+
+
+def replay_message(session: Session, message_id: str, actor: str) -> bool:
+    """Send a message of the quarantine once more, on its own, and clear the flags and counts of its orders.
+
+    False, and nothing is done, where it was settled before. Raises MessageNotFound, NotReplayable.
+    """
+    message = quarantined_message(session, message_id)
+    links = _links_of(message)
+    named = [_readable_id(each.get("order_id")) for each in message.body["bundle"]]
+    known = lock_orders(session, [each for each in named if each is not None], missing_ok=True)
+    if not _settle(session, message_id, "replayed", actor, None):
+        return False
+    enqueue(session, links, message.body["bundle"], alone=True)
+    for row in known.values():
+        _clear(session, row, actor)
+    return True
+
+
+def drop_message(session: Session, message_id: str, actor: str, reason: str) -> bool:
+    """A message of the quarantine is not needed any more; its orders keep their flags.
+
+    False, and nothing is done, where it was settled before. Raises MessageNotFound.
+    """
+    quarantined_message(session, message_id)
+    return _settle(session, message_id, "dropped", actor, reason)
 
 
 def flag(session: Session, order: Row[Any], what: str, reason: str, correlation_id: str | None) -> None:
@@ -69,8 +121,46 @@ def flag(session: Session, order: Row[Any], what: str, reason: str, correlation_
     add_events(session, [noted])
 
 
-def _readable_id(order_id: str | None) -> UUID | None:
+def _settle(session: Session, message_id: str, state: str, actor: str, reason: str | None) -> bool:
+    settled = session.execute(
+        update(quarantine)
+        .where(quarantine.c.message_id == message_id, quarantine.c.state == "waiting")
+        .values(state=state, settled_by=actor, settled_at=func.now(), settled_reason=reason)
+        .returning(quarantine.c.message_id)
+    )
+    return settled.first() is not None
+
+
+def _links_of(message: Row[Any]) -> list[Link]:
+    """What the message asks for and what follows, as signatures. Raises NotReplayable."""
+    body = message.body if isinstance(message.body, dict) else {}
+    bundle, links = body.get("bundle"), body.get("links")
+    if not isinstance(bundle, list) or not isinstance(links, list):
+        raise NotReplayable(message.message_id, "it is not a message to a step")
+    if not bundle or not all(isinstance(each, dict) for each in bundle):
+        raise NotReplayable(message.message_id, "it carries no orders")
+    wanted = [message.task, *(each.get("task") if isinstance(each, dict) else None for each in links)]
+    for task in wanted:
+        if task not in saga.tasks():
+            raise NotReplayable(message.message_id, f"there is no task {task}")
+    return [saga.link(message.task), *links]
+
+
+def _clear(session: Session, order: Row[Any], actor: str) -> None:
+    under_way = saga_of(session, order.id)
+    if under_way is not None and under_way.deadline is not None:
+        saga_sent_again(session, order.id, under_way.outbox_id, attempts=0, sends=0)
+    session.execute(
+        update(orders)
+        .where(orders.c.id == order.id)
+        .values(needs_attention=False, version=orders.c.version + 1, updated_at=func.now())
+    )
+    number = last_number(session, order.id, "replayed") + 1
+    add_events(session, [Event(order.id, "replayed", number, actor, order.status, order.status)])
+
+
+def _readable_id(order_id: object) -> UUID | None:
     try:
-        return UUID(order_id) if order_id else None
+        return UUID(order_id) if isinstance(order_id, str) else None
     except ValueError:
         return None

@@ -34,7 +34,7 @@ def update_order_statuses(session: Session, updates: Sequence[StatusUpdate]) -> 
     _write_statuses(session, changed)
     add_events(session, [event for each in known.values() for event in each.events])
     ended = [each for each in changed if each.status in ENDED]
-    close_sagas(session, [each.row.id for each in ended])
+    close_sagas(session, [each.row.id for each in ended], at_last_step=True)
     announce(session, {each.row.id: each.status for each in ended})
     return [Updated(order_id=order_id) for order_id in ids]
 

@@ -79,6 +79,19 @@ class Fault(Struct, frozen=True, kw_only=True):
     count: int = 1
 
 
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A message that the broker could not deliver, as the quarantine keeps it; ``order_ids`` are those it speaks of."""
+
+    message_id: str
+    order_ids: list[UUID]
+    queue: str
+    task: str | None
+    body: object
+    headers: object
+    reason: str
+    count: int
+
+
 class FaultRecorded(Struct, frozen=True, kw_only=True):
     """The fault is on record."""
 

@@ -67,6 +67,7 @@ orders = Table(
     Column("needs_attention", Boolean, nullable=False, server_default=text("false")),
     Column("delivery_status", Text, comment="the newest that delivery has told"),
     Column("delivery_version", Integer, nullable=False, server_default=text("0")),
+    Column("delivery_asked_at", DateTime(timezone=True), comment="when the sweeper last asked delivery about it"),
     Column("version", Integer, nullable=False, server_default=text("1"), comment="counts changes, for ETag"),
     _moment("created_at"),
     _moment("updated_at"),
@@ -74,7 +75,11 @@ orders = Table(
     Index("ix_orders_status_created_at", "status", "created_at", "id"),
     Index("ix_orders_customer_id_created_at", "customer_id", "created_at", "id"),
     Index("ix_orders_attention", "created_at", "id", postgresql_where=text("needs_attention")),
-    Index("ix_orders_shipped", "updated_at", postgresql_where=text("status IN ('Pending Shipment', 'In Transit')")),
+    Index(
+        "ix_orders_shipped",
+        text("GREATEST(updated_at, delivery_asked_at)"),
+        postgresql_where=text("status IN ('Pending Shipment', 'In Transit')"),
+    ),
 )
 
 order_items = Table(
@@ -112,15 +117,23 @@ order_sagas = Table(
     Column("no", Integer, nullable=False, comment="0 for place; numbers the cancel requests"),
     Column("correlation_id", Text),
     Column("outbox_id", BigInteger, comment="the row that last sent the chain: not re-sent while it waits"),
-    Column("attempts", Integer, nullable=False, server_default=text("0"), comment="re-sends that count"),
+    Column("attempts", Integer, nullable=False, server_default=text("0"), comment="re-sends of a chain that was lost"),
     Column("sends", Integer, nullable=False, server_default=text("0"), comment="all re-sends, for the back-off"),
-    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _moment("started_at"),
+    _moment("sent_at", comment="when the chain was sent last"),
     Column("deadline", DateTime(timezone=True), comment="when the sweeper looks at it; null once closed"),
     Column("closed_at", DateTime(timezone=True)),
+    Column(
+        "reached_end",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="closed by its last step: what was sent before it has got through, or is lost",
+    ),
     Column("last_error", Text),
     Index("ix_order_sagas_deadline", "deadline", postgresql_where=text("deadline IS NOT NULL")),
-    Index("ix_order_sagas_closed", "kind", "started_at", postgresql_where=text("closed_at IS NOT NULL")),
-    Index("ix_order_sagas_closed_at", "closed_at"),
+    Index("ix_order_sagas_reached_end", "kind", "started_at", postgresql_where=text("reached_end")),
+    Index("ix_order_sagas_kind_closed_at", "kind", "closed_at"),
 )
 
 quarantine = Table(
@@ -146,6 +159,7 @@ quarantine = Table(
     ),
     Column("settled_by", Text),
     Column("settled_at", DateTime(timezone=True)),
+    Column("settled_reason", Text),
     Index("ix_quarantine_state_last_seen", "state", "last_seen"),
     Index("ix_quarantine_order_id", "order_id"),
 )

@@ -157,5 +157,5 @@ def _reject(session: Session, refusals: list[InventoryResponse]) -> None:
         ],
     )
     ids = [each.order_id for each in refusals]
-    close_sagas(session, ids)
+    close_sagas(session, ids, at_last_step=False)
     announce(session, dict.fromkeys(ids, S.REJECTED))

@@ -9,8 +9,8 @@ from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from chassis.paging import page, read_cursor, write_cursor
-from sales.errors import CustomerNotFound, OrderNotFound
-from sales.models import customers, order_events, order_items, orders
+from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
+from sales.models import customers, order_events, order_items, orders, quarantine
 
 
 def order_with_items(session: Session, order_id: UUID) -> dict[str, Any]:
@@ -73,6 +73,26 @@ def customer(session: Session, customer_id: UUID) -> Row[Any]:
     row = session.execute(select(customers).where(customers.c.id == customer_id)).one_or_none()
     if row is None:
         raise CustomerNotFound(customer_id)
+    return row
+
+
+def quarantined(session: Session, *, settled: bool, limit: int) -> list[Row[Any]]:
+    """The messages in the quarantine that wait for somebody, or with ``settled`` all of them, newest first."""
+    query = select(quarantine).order_by(quarantine.c.last_seen.desc(), quarantine.c.message_id).limit(limit)
+    return list(session.execute(query if settled else query.where(quarantine.c.state == "waiting")))
+
+
+def waiting_messages(session: Session) -> list[str]:
+    """The ids of all messages in the quarantine that wait for somebody, oldest first."""
+    waiting = select(quarantine.c.message_id).where(quarantine.c.state == "waiting").order_by(quarantine.c.first_seen)
+    return list(session.execute(waiting).scalars())
+
+
+def quarantined_message(session: Session, message_id: str) -> Row[Any]:
+    """A message in the quarantine, whole. Raises MessageNotFound."""
+    row = session.execute(select(quarantine).where(quarantine.c.message_id == message_id)).one_or_none()
+    if row is None:
+        raise MessageNotFound(message_id)
     return row
 
 

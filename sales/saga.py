@@ -13,6 +13,7 @@ refuses the late one. How a link is handed to the next is the business of tasks/
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -24,31 +25,31 @@ Order = Mapping[str, Any]
 def place(order: Order) -> chain:
     """Check, price, reserve, dispatch, confirm. The order has an ``address`` and ``lines``."""
     return chain(
-        _link("inventory.check_availability", [order]),
-        _link("sales.record_inventory_response"),
-        _link("inventory.reserve_stock"),  #         undone by inventory.release_stock
-        _link("delivery.create_delivery"),  #        undone by delivery.cancel_delivery
-        _link("sales.update_order_status"),
+        link("inventory.check_availability", [order]),
+        link("sales.record_inventory_response"),
+        link("inventory.reserve_stock"),  #         undone by inventory.release_stock
+        link("delivery.create_delivery"),  #        undone by delivery.cancel_delivery
+        link("sales.update_order_status"),
     )
 
 
 def cancel(order: Order) -> chain:
     """Stop the parcel, give the stock back, confirm."""
     return chain(
-        _link("delivery.cancel_delivery", [order]),
-        _link("inventory.release_stock"),
-        _link("sales.update_order_status"),
+        link("delivery.cancel_delivery", [order]),
+        link("inventory.release_stock"),
+        link("sales.update_order_status"),
     )
 
 
 def move(order: Order) -> chain:
     """An operator says where the parcel is; the order follows its delivery."""
-    return chain(_link("delivery.update_delivery", [order]), _link("sales.update_order_status"))
+    return chain(link("delivery.update_delivery", [order]), link("sales.update_order_status"))
 
 
 def report(order: Order) -> chain:
     """Ask delivery where the parcel is; the order follows its delivery."""
-    return chain(_link("delivery.report_status", [order]), _link("sales.update_order_status"))
+    return chain(link("delivery.report_status", [order]), link("sales.update_order_status"))
 
 
 def message(order_id: UUID, kind: str, no: int, correlation_id: str | None, **facts: Any) -> Order:
@@ -56,5 +57,13 @@ def message(order_id: UUID, kind: str, no: int, correlation_id: str | None, **fa
     return {"order_id": str(order_id), "kind": kind, "no": no, "correlation_id": correlation_id, **facts}
 
 
-def _link(task: str, bundle: list[Order] | None = None) -> Signature:
+@cache
+def tasks() -> frozenset[str]:
+    """Every task that a chain of ours names, and the one that keeps what could not be worked on."""
+    links = [each for workflow in (place, cancel, move, report) for each in workflow({}).tasks]
+    return frozenset({"sales.record_fault", *(each["task"] for each in links)})
+
+
+def link(task: str, bundle: list[Order] | None = None) -> Signature:
+    """One link of a chain: a task of ours, and for the first link the orders that it begins with."""
     return Signature(task, args=[bundle] if bundle else [])

@@ -13,10 +13,10 @@ from chassis.outbox import enqueue
 from chassis.settings import settings
 from sales import saga
 from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, UnknownCustomer
-from sales.models import customers, order_items, order_sagas, orders
+from sales.models import customers, order_items, orders
 from sales.queries import customer, order_with_items
 from sales.status import DELIVERY_OF_STATUS, MOVES, OrderStatus, check_move
-from sales.timeline import Event, add_events, last_number, open_saga, saga_of
+from sales.timeline import Event, add_events, last_number, open_saga, saga_of, saga_sent_again
 
 S = OrderStatus
 VersionCheck = Callable[[int], None]
@@ -131,9 +131,6 @@ def resume(session: Session, order_id: UUID, actor: str, reason: str | None = No
     order = _locked(session, order_id)
     under_way = saga_of(session, order_id)
     if under_way is not None and under_way.deadline is not None:
-        session.execute(
-            update(order_sagas).where(order_sagas.c.order_id == order_id).values(attempts=0, sends=0, last_error=None)
-        )
         resend(session, order, under_way)
     _set(session, order_id, needs_attention=False)
     number = last_number(session, order_id, "resumed") + 1
@@ -141,15 +138,18 @@ def resume(session: Session, order_id: UUID, actor: str, reason: str | None = No
     return order_with_items(session, order_id)
 
 
-def resend(session: Session, order: Row[Any], under_way: Row[Any]) -> None:
-    """Send the chain that is under way for an order once more, under its own kind and number."""
+def resend(session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0) -> None:
+    """Send the chain that is under way for an order once more, under its own kind and number.
+
+    Lock both rows first. ``attempts`` and ``sends`` are the counts from now on; left out, the count begins anew.
+    """
     if under_way.kind == "cancel":
         workflow = saga.cancel(saga.message(order.id, "cancel", under_way.no, under_way.correlation_id))
     else:
         items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
         workflow = saga.place(_place_message(order, [each._mapping for each in items], under_way.correlation_id))
     sent = enqueue(session, workflow.tasks)
-    session.execute(update(order_sagas).where(order_sagas.c.order_id == order.id).values(outbox_id=sent))
+    saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends)
 
 
 def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:

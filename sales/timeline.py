@@ -19,6 +19,9 @@ from chassis.database import after_commit
 from chassis.settings import settings
 from sales.models import order_events, order_sagas
 
+#: Seconds between two tries to move an order on double up to this.
+LONGEST_PAUSE = 600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -51,20 +54,38 @@ def open_saga(session: Session, order_id: UUID, kind: str, no: int, correlation_
         "attempts": 0,
         "sends": 0,
         "started_at": func.now(),
-        "deadline": func.now() + timedelta(seconds=settings().saga_deadline),
+        "sent_at": func.now(),
+        "deadline": _deadline(0),
         "closed_at": None,
+        "reached_end": False,
         "last_error": None,
     }
     statement = insert(order_sagas).values(order_id=order_id, **started)
     session.execute(statement.on_conflict_do_update(index_elements=["order_id"], set_=started))
 
 
-def close_sagas(session: Session, order_ids: Sequence[UUID]) -> None:
-    """Nothing is under way for these orders any more, whatever ended it."""
+def saga_sent_again(session: Session, order_id: UUID, outbox_id: int, *, attempts: int, sends: int) -> None:
+    """The chain that is under way was sent once more; the deadline doubles with every re-send before this one.
+
+    ``attempts`` are the re-sends of a chain that was really lost, ``sends`` all of them.
+    """
+    again = {"outbox_id": outbox_id, "attempts": attempts, "sends": sends, "last_error": None}
+    session.execute(
+        update(order_sagas)
+        .where(order_sagas.c.order_id == order_id)
+        .values(sent_at=func.now(), deadline=_deadline(sends), **again)
+    )
+
+
+def close_sagas(session: Session, order_ids: Sequence[UUID], *, at_last_step: bool) -> None:
+    """Nothing is under way for these orders any more, whatever ended it.
+
+    ``at_last_step`` is evidence for the sweeper: a chain that was sent earlier and has not got there is lost.
+    """
     session.execute(
         update(order_sagas)
         .where(order_sagas.c.order_id.in_(order_ids), order_sagas.c.deadline.isnot(None))
-        .values(deadline=None, closed_at=func.now())
+        .values(deadline=None, closed_at=func.now(), reached_end=at_last_step, attempts=0, sends=0, last_error=None)
     )
 
 
@@ -89,3 +110,9 @@ def last_number(session: Session, order_id: UUID, kind: str) -> int:
         {"order_id": order_id, "kind": kind},
     )
     return int(found.scalar_one())
+
+
+def _deadline(sends: int) -> Any:
+    # No float holds 2 to the power of a number without bounds.
+    pause = min(settings().saga_deadline * 2 ** min(sends, 20), LONGEST_PAUSE)
+    return func.now() + timedelta(seconds=pause)

@@ -3,7 +3,8 @@
 ``celery -A tasks.inventory worker -P threads -c 1`` works with nothing else said: it consumes inventory's queues only.
 """
 
-from pathlib import Path
+import logging
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,6 +13,7 @@ from celery.exceptions import WorkerShutdown
 
 import celeryconfig
 from chassis.logs import configure_logs
+from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import settings
 from tasks import topology
 
@@ -44,15 +46,44 @@ class TopologyCheck(bootsteps.StartStopStep):  # type: ignore[misc]
             raise WorkerShutdown(78) from error
 
 
+class KeepUnreadable(bootsteps.StartStopStep):  # type: ignore[misc]
+    """What is no message of ours goes to the dead letters, and so before people; Celery would throw it away."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        consumer.on_decode_error = partial(self._reject, consumer)
+
+    @staticmethod
+    def _reject(consumer: Any, message: Any, error: Exception) -> None:
+        log.error("unreadable_message", error=str(error), content_type=message.content_type)
+        message.reject_log_error(logging.getLogger(__name__), consumer.connection_errors)
+
+
+class Ready(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A worker says that it is ready for as long as it consumes: while the broker is away, or its loop hangs, it
+    does not."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, _consumer: Any, **_options: Any) -> None:
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        say_ready(settings())
+        self._timer = consumer.timer.call_repeatedly(TOUCH_EVERY, say_ready, (settings(),))
+
+    def stop(self, _consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 app.steps["consumer"].add(TopologyCheck)
+app.steps["consumer"].add(KeepUnreadable)
+app.steps["consumer"].add(Ready)
 
 
 @signals.setup_logging.connect(weak=False)
 def _configure_logs(**_signal: Any) -> None:
     configure_logs(settings(), "worker")
-
-
-@signals.worker_ready.connect(weak=False)
-def _say_ready(**_signal: Any) -> None:
-    if settings().ready_file:
-        Path(settings().ready_file).touch()

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import QUEUE_OF_TASK
 from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.ready import say_ready
 from chassis.settings import Settings
 from tasks import topology
 from tasks.app import app
@@ -140,6 +140,7 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 pause = self._settings.relay_gap if self.round() else None
+                say_ready(self._settings)
             except BrokerAway as error:
                 log.warning("broker_away", error=str(error))
                 pause = REST
@@ -201,7 +202,5 @@ def run_relay(service: str, settings: Settings) -> None:
         signal.signal(number, lambda *_signal: relay.stop())
     relay.await_topology()
     wake_up = _listen(getattr(settings, f"{service}_relay"))
-    if settings.ready_file:
-        Path(settings.ready_file).touch()
     log.info("relay_ready", service=service)
     relay.run(wake_up)

@@ -68,9 +68,7 @@ class Process:
         self._popen = popen
 
     @classmethod
-    def spawn(
-        cls, command: Sequence[str], environment: Mapping[str, str], log: Path, record: Path
-    ) -> "Process":
+    def spawn(cls, command: Sequence[str], environment: Mapping[str, str], log: Path, record: Path) -> "Process":
         """Start a command, its output appended to ``log``. Raises EmbeddedError where it cannot be started."""
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:

@@ -217,9 +217,7 @@ log.file = false
 
 def _require_recent(version: str) -> None:
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
-        raise EmbeddedError(
-            f"RabbitMQ {version} is too old: CONVEYOR_EMBEDDED_BROKER=valkey does without"
-        )
+        raise EmbeddedError(f"RabbitMQ {version} is too old: CONVEYOR_EMBEDDED_BROKER=valkey does without")
 
 
 def installed() -> Path | None:

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default=sa.text("'waiting'"), nullable=False),
         sa.Column("settled_by", sa.Text(), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("settled_reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_quarantine")),
     )
     op.create_index("ix_quarantine_order_id", "quarantine", ["order_id"], unique=False)
@@ -71,6 +72,12 @@ def upgrade() -> None:
         sa.Column("delivery_status", sa.Text(), nullable=True, comment="the newest that delivery has told"),
         sa.Column("delivery_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column(
+            "delivery_asked_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when the sweeper last asked delivery about it",
+        ),
+        sa.Column(
             "version", sa.Integer(), server_default=sa.text("1"), nullable=False, comment="counts changes, for ETag"
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -93,7 +100,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_shipped",
         "orders",
-        ["updated_at"],
+        [sa.text("GREATEST(updated_at, delivery_asked_at)")],
         unique=False,
         postgresql_where=sa.text("status IN ('Pending Shipment', 'In Transit')"),
     )
@@ -147,11 +154,24 @@ def upgrade() -> None:
             nullable=True,
             comment="the row that last sent the chain: not re-sent while it waits",
         ),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="re-sends that count"),
+        sa.Column(
+            "attempts",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="re-sends of a chain that was lost",
+        ),
         sa.Column(
             "sends", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="all re-sends, for the back-off"
         ),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column(
+            "sent_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="when the chain was sent last",
+        ),
         sa.Column(
             "deadline",
             sa.DateTime(timezone=True),
@@ -159,18 +179,25 @@ def upgrade() -> None:
             comment="when the sweeper looks at it; null once closed",
         ),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "reached_end",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="closed by its last step: what was sent before it has got through, or is lost",
+        ),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_order_sagas_order_id_orders")),
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_order_sagas")),
     )
     op.create_index(
-        "ix_order_sagas_closed",
+        "ix_order_sagas_reached_end",
         "order_sagas",
         ["kind", "started_at"],
         unique=False,
-        postgresql_where=sa.text("closed_at IS NOT NULL"),
+        postgresql_where=sa.text("reached_end"),
     )
-    op.create_index("ix_order_sagas_closed_at", "order_sagas", ["closed_at"], unique=False)
+    op.create_index("ix_order_sagas_kind_closed_at", "order_sagas", ["kind", "closed_at"], unique=False)
     op.create_index(
         "ix_order_sagas_deadline",
         "order_sagas",

@@ -43,9 +43,7 @@ class Stage:
         ready = self.directory / "ready" / name
         command = [sys.executable, "-c", script, str(ready), *arguments]
         environment = inherited() | {"CONVEYOR_STATE_DIR": str(self.directory)}
-        return Child(
-            name, command, environment, self.directory, ready.exists, needs=needs, ready_file=ready, **more
-        )
+        return Child(name, command, environment, self.directory, ready.exists, needs=needs, ready_file=ready, **more)
 
     def supervisor(self, *children: Child) -> Supervisor:
         return Supervisor(children, self.said.append)

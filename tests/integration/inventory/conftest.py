@@ -1,8 +1,8 @@
 """Inventory on a real PostgreSQL, spoken to in the verbs of a warehouse."""
 
 from collections import Counter
+from contextlib import contextmanager
 from decimal import Decimal
-from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -101,19 +101,24 @@ def warehouse(inventory_sessions):
 
 
 @pytest.fixture(scope="session")
-def open_warehouse(inventory_sessions):
-    """Opens one warehouse after the other, for tests of many examples."""
-    return partial(Warehouse, inventory_sessions)
+def scratch_warehouse(inventory_sessions):
+    """Opens a warehouse that leaves nothing behind: what is done there, to its tables as well, is rolled back."""
+
+    @contextmanager
+    def scratch():
+        with inventory_sessions.kw["bind"].connect() as connection, connection.begin() as whole:
+            info = inventory_sessions.kw["info"]
+            yield Warehouse(sessionmaker(connection, info=info, join_transaction_mode="create_savepoint"))
+            whole.rollback()
+
+    return scratch
 
 
 @pytest.fixture
-def unguarded(inventory_sessions):
-    """A warehouse whose database is put back as it was: here a test may take a guard away."""
-    with inventory_sessions.kw["bind"].connect() as connection, connection.begin() as whole:
-        yield Warehouse(
-            sessionmaker(connection, info=inventory_sessions.kw["info"], join_transaction_mode="create_savepoint")
-        )
-        whole.rollback()
+def unguarded(scratch_warehouse):
+    """A warehouse whose guards a test may take away."""
+    with scratch_warehouse() as warehouse:
+        yield warehouse
 
 
 @pytest.fixture

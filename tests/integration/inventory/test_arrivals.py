@@ -66,7 +66,7 @@ def stories(draw):
 
 
 def play(warehouse, story):
-    """Let the story happen in the warehouse and at the clerk's, and compare after each bundle."""
+    """Let the story happen in the warehouse and at the clerk's, and compare after each bundle, then audit."""
     clerk = Clerk(story.stock)
     products = [warehouse.product(each) for each in story.stock]
     orders = [
@@ -81,13 +81,14 @@ def play(warehouse, story):
                 clerk.release(each)
             warehouse.release(*(orders[each] for each in bundle))
         assert [warehouse.stock(each) for each in products] == clerk.stock
-        warehouse.audit()
+    warehouse.audit()
 
 
 @settings(max_examples=60, deadline=None)
 @given(story=stories())
-def test_whatever_arrives_the_decisions_are_those_of_one_clerk(open_warehouse, story):
-    play(open_warehouse(), story)
+def test_whatever_arrives_the_decisions_are_those_of_one_clerk(scratch_warehouse, story):
+    with scratch_warehouse() as warehouse:
+        play(warehouse, story)
 
 
 TWICE = Story([5], [[(0, 2)]], [("reserve", [0]), ("reserve", [0])])

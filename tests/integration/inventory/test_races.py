@@ -2,12 +2,15 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from threading import Barrier
 
 import pytest
 from sqlalchemy import exc, text
+from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from chassis.idempotency import RequestKey
 from inventory import models, service
 from inventory.messages import ReserveStock
 
@@ -135,16 +138,27 @@ class TestLockOrder:
             )
         warehouse.audit()
 
-    def locks_products_lowest_first(self, warehouse):
-        low, high = sorted(warehouse.product(5) for _ in range(2))
-        order = warehouse.order((high, 1), (low, 1))
+    def reserve_locks_products_lowest_first(self, warehouse):
+        lowest, *above = sorted(warehouse.product(5) for _ in range(8))
+        order = warehouse.order(*((each, 1) for each in [*reversed(above), lowest]))
+        self.waits_for_the_lowest_only(warehouse, warehouse.reserve, order, lowest, above)
+
+    def release_locks_products_lowest_first(self, warehouse):
+        lowest, *above = sorted(warehouse.product(5) for _ in range(8))
+        order = warehouse.order(*((each, 1) for each in [*reversed(above), lowest]))
+        assert warehouse.reserve(order) == [None]
+        self.waits_for_the_lowest_only(warehouse, warehouse.release, order, lowest, above)
+
+    def waits_for_the_lowest_only(self, warehouse, step, order, lowest, above):
         with ThreadPoolExecutor(1) as pool:
             with transaction(warehouse.sessions) as session:
-                models.lock_products(session, [low])
-                answer = pool.submit(warehouse.reserve, order)
+                models.lock_products(session, [lowest])
+                answer = pool.submit(step, order)
                 until_somebody_waits_for(warehouse, session)
-                assert can_be_locked(warehouse, "SELECT 1 FROM products WHERE id = :id FOR UPDATE", id=high)
-            assert answer.result(DEADLINE) == [None]
+                lock = "SELECT 1 FROM products WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
+                assert can_be_locked(warehouse, lock, ids=above)
+            answer.result(DEADLINE)
+        warehouse.audit()
 
     def claims_orders_lowest_first(self, warehouse):
         lamp = warehouse.product(5)
@@ -172,7 +186,8 @@ class TestLockOrder:
             answer.result(DEADLINE)
 
     CASES = [
-        (locks_products_lowest_first, "_LOCK_PRODUCTS", "ORDER BY id"),
+        (reserve_locks_products_lowest_first, "_LOCK_PRODUCTS", "ORDER BY id"),
+        (release_locks_products_lowest_first, "_LOCK_PRODUCTS", "ORDER BY id"),
         (claims_orders_lowest_first, "_CLAIM", "ORDER BY order_id"),
         (releases_orders_lowest_first, "_LOCK_HELD", "ORDER BY order_id"),
     ]
@@ -199,3 +214,22 @@ class TestLockOrder:
             counted.result(DEADLINE)
         assert warehouse.stock(lamp) == 0
         warehouse.audit()
+
+
+def test_a_creating_request_waits_for_its_twin_and_becomes_its_replay(warehouse):
+    request = RequestKey("public", uuid7().hex, "digest")
+    values = {"sku": uuid7().hex, "name": "Lamp", "price": Decimal("24.90"), "stock_quantity": 5}
+
+    def create():
+        with transaction(warehouse.sessions) as session:
+            return service.create_product(session, values, request)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(warehouse.sessions) as session:
+            first, replayed = service.create_product(session, values, request)
+            twin = pool.submit(create)
+            until_somebody_waits_for(warehouse, session)
+        assert not replayed
+        assert (twin.result(DEADLINE)[0].id, twin.result()[1]) == (first.id, True)
+    warehouse.products.append(first.id)
+    warehouse.audit()

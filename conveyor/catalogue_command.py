@@ -1,0 +1,29 @@
+"""``conveyor catalogue``: what the shop sells."""
+
+from pathlib import Path
+
+import click
+
+from conveyor.catalogue import load as load_file
+from conveyor.client import Gateway
+from conveyor.target import target
+
+
+@click.group()
+def catalogue() -> None:
+    """What the shop sells."""
+
+
+@catalogue.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def load(file: Path) -> None:
+    """Create the products of FILE, a CSV with the columns sku, name, description, price, stock.
+
+    A product whose sku the shop has already is left as it is, so loading a file twice changes nothing.
+    """
+    loaded = load_file(Gateway(target().gateway_url, connections=4, patience=30), file)
+    for line, reason in sorted(loaded.refused.items()):
+        click.echo(f"line {line}: {reason}", err=True)
+    click.echo(f"{loaded.created} products created, {loaded.known} known already, {len(loaded.refused)} refused")
+    if loaded.refused:
+        raise SystemExit(1)

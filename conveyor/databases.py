@@ -1,0 +1,68 @@
+"""The operator's view of the three databases: read only, and never in anybody's way.
+
+A service knows the URL of its own database only; the operator holds all three. Nothing here writes.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from chassis.errors import ConveyorError
+from chassis.settings import Settings
+
+#: Whoever reads everything may take longer than a request may: seconds for one statement.
+PATIENCE = 600
+
+
+class DatabaseDown(ConveyorError):
+    """A service's database cannot be read."""
+
+    def __init__(self, service: str, error: BaseException) -> None:
+        super().__init__(f"{service}'s database cannot be read: {str(error).strip().splitlines()[0]}")
+        self.service = service
+
+
+class Databases:
+    """Short transactions that read, on any of the three databases. Nothing connects before the first one.
+
+    A context manager: leaving it closes the connections.
+    """
+
+    def __init__(self, settings: Settings, connect_timeout: int = 5) -> None:
+        """``connect_timeout`` in seconds."""
+        self._settings = settings
+        self._connect_timeout = connect_timeout
+        self._engines: dict[str, Engine] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+
+    @contextmanager
+    def reading(self, service: str) -> Iterator[Connection]:
+        """One read-only transaction; its rows are streamed, so a result may be of any size.
+
+        Raises SettingsError where the URL is not set, DatabaseDown.
+        """
+        if service not in self._engines:
+            self._engines[service] = self._engine(service)
+        try:
+            with self._engines[service].connect().execution_options(postgresql_readonly=True) as connection:
+                # For this transaction only, so that it also holds behind PgBouncer.
+                connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}s'"))
+                connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{PATIENCE}s'"))
+                yield connection.execution_options(stream_results=True, yield_per=1_000)
+        except DBAPIError as error:
+            raise DatabaseDown(service, error.orig or error) from error
+
+    def _engine(self, service: str) -> Engine:
+        url = make_url(self._settings.database_url(service)).set(drivername="postgresql+psycopg2")
+        arguments = {"connect_timeout": self._connect_timeout, "application_name": "conveyor-operator"}
+        return create_engine(url, pool_size=1, max_overflow=1, pool_pre_ping=True, connect_args=arguments)

@@ -1,0 +1,167 @@
+"""``conveyor quarantine``: the messages that nobody could work on; look at them, send them again, or let them be."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import msgspec
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.logs import configure_logs
+from chassis.settings import settings
+from conveyor.databases import DatabaseDown
+from conveyor.target import target
+from sales import faults, queries
+from sales.errors import MessageNotFound, NotReplayable
+
+#: What ``list`` shows of a message, and how wide.
+COLUMNS = {"message_id": 36, "last_seen": 19, "queue": 24, "task": 32, "order_id": 36, "count": 5, "state": 8}
+
+Actor = click.option(
+    "--actor",
+    default=lambda: os.environ.get("USER") or "operator",
+    help="Who does this, for the record.  [default: your login]",
+)
+AsJson = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+
+
+@click.group()
+def quarantine() -> None:
+    """Messages that nobody could work on: look at them, send them again, or let them be.
+
+    They are in the sales database; nothing is ever deleted there, what was settled stays on record.
+    """
+
+
+@quarantine.command()
+def run() -> None:
+    """Bring dead letters into the quarantine, until told to stop (SIGTERM)."""
+    from tasks.quarantine import run_quarantine
+
+    configure_logs(settings(), "quarantine")
+    run_quarantine(settings())
+
+
+@quarantine.command("list")
+@click.option("--all", "settled", is_flag=True, help="Those that were replayed or dropped, too.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The newest so many.")
+@AsJson
+def list_(settled: bool, limit: int, as_json: bool) -> None:
+    """The messages that wait for somebody, newest first."""
+    with _asking(_sessions()) as session:
+        rows = queries.quarantined(session, settled=settled, limit=limit)
+    if as_json:
+        click.echo(_json([dict(row._mapping) for row in rows]))
+    elif rows:
+        click.echo("\n".join(_table(rows)))
+    else:
+        click.echo("The quarantine is empty." if settled else "No message waits for anybody.")
+
+
+@quarantine.command()
+@click.argument("message_id")
+@AsJson
+def show(message_id: str, as_json: bool) -> None:
+    """A message, whole: what it asks for, what it carries, and why it is here."""
+    with _asking(_sessions()) as session:
+        row = queries.quarantined_message(session, message_id)._mapping
+    if as_json:
+        click.echo(_json(dict(row)))
+        return
+    for name, value in row.items():
+        shown = _json(value) if name in ("body", "headers") else str(value)
+        click.echo(f"{name.replace('_', ' ') + ':':16}{shown.replace(chr(10), chr(10) + ' ' * 16)}")
+
+
+@quarantine.command()
+@click.argument("message_ids", metavar="ID...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every message that waits.")
+@Actor
+def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
+    """Send messages again, each on its own, and clear the flags of their orders. Safe to repeat."""
+    sessions = _sessions()
+    if every == bool(message_ids):
+        raise click.UsageError("Name messages by their ids, or say --all.")
+    _each(
+        sessions,
+        _waiting(sessions) if every else message_ids,
+        lambda session, message_id: faults.replay_message(session, message_id, actor),
+        "replayed",
+    )
+
+
+@quarantine.command()
+@click.argument("message_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why it is not needed any more, for the record.")
+@Actor
+def drop(message_ids: tuple[str, ...], reason: str, actor: str) -> None:
+    """Settle messages that are not needed any more.
+
+    Their orders keep their flags: `conveyor order resume` clears them.
+    """
+    _each(
+        _sessions(),
+        message_ids,
+        lambda session, message_id: faults.drop_message(session, message_id, actor, reason),
+        "dropped",
+    )
+
+
+def _each(
+    sessions: sessionmaker[Session], message_ids: Iterable[str], settle: Callable[[Session, str], bool], done: str
+) -> None:
+    """Settle them one by one, a line for each; what cannot be settled keeps the others from nothing."""
+    refused = False
+    for message_id in message_ids:
+        try:
+            with _asking(sessions) as session:
+                settled = settle(session, message_id)
+                row = queries.quarantined_message(session, message_id)
+        except (MessageNotFound, NotReplayable) as error:
+            click.echo(str(error), err=True)
+            refused = True
+            continue
+        if settled:
+            click.echo(f"{message_id}: {done}")
+        else:
+            click.echo(f"{message_id}: was {row.state} by {row.settled_by} at {row.settled_at:%Y-%m-%d %H:%M:%S}")
+    if refused:
+        sys.exit(1)
+
+
+def _waiting(sessions: sessionmaker[Session]) -> list[str]:
+    with _asking(sessions) as session:
+        return queries.waiting_messages(session)
+
+
+def _sessions() -> sessionmaker[Session]:
+    return open_database("sales", target())
+
+
+@contextmanager
+def _asking(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    """A transaction. Raises DatabaseDown."""
+    try:
+        with transaction(sessions) as session:
+            yield session
+    except DBAPIError as error:
+        if fault_of(error) is Fault.OTHER:
+            raise
+        raise DatabaseDown("sales", error.orig or error) from error
+
+
+def _table(rows: Iterable[Any]) -> Iterable[str]:
+    yield "  ".join(f"{name.replace('_', ' '):{width}}" for name, width in COLUMNS.items()) + "  reason"
+    for row in rows:
+        cells = {**row._mapping, "last_seen": f"{row.last_seen:%Y-%m-%d %H:%M:%S}"}
+        shown = "  ".join(f"{cells[name] or '-'!s:{width}}" for name, width in COLUMNS.items())
+        yield f"{shown}  {' '.join(row.reason.split())}"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode()

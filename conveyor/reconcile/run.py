@@ -1,0 +1,113 @@
+"""All checks in order, and the second look at whatever was moving."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from chassis.settings import Settings
+from conveyor.databases import Databases
+from conveyor.reconcile import leftovers
+from conveyor.reconcile.facts import Facts, every_order, these_orders
+from conveyor.reconcile.rules import Deviation, changed_since, deviations_of, in_flight
+from conveyor.reconcile.stock import every_product
+
+#: Seconds after which an order that was moving is looked at again.
+SETTLE = 10.0
+#: An order that keeps moving is looked at so often before its deviations count.
+LOOKS = 6
+
+
+@dataclass
+class Findings:
+    """What was looked at so far, and what could not be: ``checked`` counts by name."""
+
+    checked: Counter[str] = field(default_factory=Counter)
+    unchecked: list[str] = field(default_factory=list)
+
+
+def reconcile(
+    settings: Settings,
+    findings: Findings,
+    *,
+    settle: float = SETTLE,
+    settled: bool = False,
+    wait: Callable[[float], None] = time.sleep,
+) -> Iterator[Deviation]:
+    """Every deviation, as it is found. ``settled``: an order still in flight in the end is one too.
+
+    Reads and never writes. Raises SettingsError, DatabaseDown, BrokerDown.
+    """
+    with Databases(settings) as databases:
+        before = leftovers.first_look(databases, settings)
+        findings.unchecked += before.unchecked
+        findings.checked["outboxes"] = len(leftovers.SERVICES)
+        findings.checked["dead-letter queues"] = len(before.dead)
+        for wrong in every_product(databases):
+            findings.checked["products"] += 1
+            yield from wrong
+        moving: dict[str, Facts] = {}
+        yield from _first_look(databases, findings, moving, settled)
+        if moving or before.found:
+            wait(settle)
+        yield from leftovers.second_look(databases, settings, before)
+        yield from _look_again(databases, moving, settled, lambda: wait(settle))
+        findings.checked["messages waiting in quarantine"] = leftovers.waiting(databases)
+        yield from leftovers.unnoticed(databases)
+
+
+def _first_look(
+    databases: Databases, findings: Findings, moving: dict[str, Facts], settled: bool
+) -> Iterator[Deviation]:
+    """Deviations of the orders that stand still; the suspects among the others are put into ``moving``."""
+    recently = _now(databases) - timedelta(seconds=SETTLE)
+    for facts in every_order(databases):
+        _count(findings.checked, facts)
+        found = _deviations(facts, settled)
+        if found and (in_flight(facts) or changed_since(facts, recently)):
+            moving[facts.order_id] = facts
+        else:
+            yield from found
+
+
+def _look_again(
+    databases: Databases, moving: dict[str, Facts], settled: bool, wait: Callable[[], None]
+) -> Iterator[Deviation]:
+    """Deviations that are still there. An order about which anything has changed meanwhile gets another look."""
+    for look in range(1, LOOKS + 1):
+        suspects, last = moving, look == LOOKS
+        moving = {}
+        for facts in these_orders(databases, list(suspects)):
+            found = _deviations(facts, settled)
+            if found and facts != suspects[facts.order_id] and not last:
+                moving[facts.order_id] = facts
+            else:
+                yield from found
+        if not moving:
+            return
+        wait()
+
+
+def _deviations(facts: Facts, settled: bool) -> list[Deviation]:
+    found = list(deviations_of(facts))
+    if settled and facts.sales and in_flight(facts) and not facts.sales.flagged:
+        found.append(Deviation("in_flight", facts.order_id, facts.sales.status, "an order that has ended"))
+    return found
+
+
+def _count(checked: Counter[str], facts: Facts) -> None:
+    checked["orders"] += facts.sales is not None
+    checked["reservations"] += facts.inventory is not None and facts.inventory.state is not None
+    checked["deliveries"] += facts.delivery.copies if facts.delivery else 0
+    checked["orders in flight"] += in_flight(facts)
+    checked["orders that need attention"] += facts.sales is not None and facts.sales.flagged
+
+
+def _now(databases: Databases) -> datetime:
+    """By the clock that stamps the orders; the other databases' is assumed to agree to a few seconds."""
+    with databases.reading("sales") as connection:
+        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return now

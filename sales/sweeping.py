@@ -1,0 +1,147 @@
+"""Orders that stopped moving are moved on: the second line behind the messages.
+
+Takes a session, never commits; each function does at most 100 orders at a time, so that an outage brings no storm.
+Any number of sweepers may work at once: what one has locked, the others leave alone.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Row, Table, select, text
+from sqlalchemy.orm import Session
+
+from chassis.idempotency import forget_keys
+from chassis.outbox import enqueue
+from chassis.settings import settings
+from sales import saga
+from sales.faults import flag
+from sales.models import customers, orders
+from sales.service import resend
+
+log = structlog.get_logger()
+
+#: Orders that one round looks at, at most.
+MOST = 100
+#: A chain that was lost this often, and is lost again, is put before people.
+TRIES = 10
+#: Rows whose Idempotency-Key one round forgets, at most, for each table.
+MOST_KEYS = 1_000
+
+#: The tables whose rows are made by requests that may carry an Idempotency-Key.
+KEYED: tuple[Table, ...] = (customers, orders)
+
+# Past its deadline is not enough: it may be waiting in a queue, and sending it again would only make the queue longer.
+# - lost: a chain of the same kind that was begun after this one was last sent has reached its last step. Queues are
+#   first in, first out, so this one would have got there before it.
+# - quiet: no chain of this kind has ended for long, so that nobody can say which messages are lost.
+# Each kind for itself: a lost cancel would otherwise wait for the next cancel as long as orders are placed.
+_DUE = """
+    WITH finished AS (
+        SELECT kind,
+            (SELECT max(other.started_at) FROM order_sagas AS other
+             WHERE other.kind = kinds.kind AND other.reached_end) AS youngest,
+            NOT EXISTS (SELECT FROM order_sagas AS other
+                        WHERE other.kind = kinds.kind AND other.closed_at > now() - :quiet_after) AS quiet
+        FROM (VALUES ('place'), ('cancel')) AS kinds(kind)
+    )
+    SELECT order_sagas.*, coalesce(sent_at < youngest, false) AS lost
+    FROM order_sagas JOIN finished USING (kind)
+    WHERE deadline < now() AND (sent_at < youngest OR quiet)
+        AND NOT EXISTS (SELECT FROM outbox WHERE outbox.id = order_sagas.outbox_id)
+"""
+_CANDIDATES = text(
+    f"{_DUE} AND NOT EXISTS (SELECT FROM orders WHERE orders.id = order_id AND needs_attention)"
+    " ORDER BY deadline LIMIT :most"
+)
+_STILL_DUE = text(f"{_DUE} AND order_id = ANY(CAST(:ids AS uuid[])) ORDER BY order_id FOR UPDATE OF order_sagas")
+
+_ASK = text(
+    """
+    WITH silent AS (
+        SELECT id FROM orders
+        WHERE status IN ('Pending Shipment', 'In Transit') AND GREATEST(updated_at, delivery_asked_at) < now() - :after
+        ORDER BY GREATEST(updated_at, delivery_asked_at) LIMIT :most
+    ), locked AS (
+        SELECT id FROM orders
+        WHERE id IN (SELECT id FROM silent) AND GREATEST(updated_at, delivery_asked_at) < now() - :after
+        ORDER BY id FOR UPDATE SKIP LOCKED
+    )
+    UPDATE orders SET delivery_asked_at = now() FROM locked WHERE orders.id = locked.id
+    RETURNING orders.id, (SELECT correlation_id FROM order_sagas WHERE order_id = orders.id) AS correlation_id
+    """
+)
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a round has done: how many chains were sent again, how many of those were lost, how many orders flagged."""
+
+    resent: int = 0
+    lost: int = 0
+    flagged: int = 0
+
+
+def move_on(session: Session) -> Swept:
+    """Send the chains again of orders that are past their deadline and lost, or that nothing has moved for long.
+
+    A try at a lost one counts, and after ten of them the order is put before people. While all is quiet tries do not
+    count: an outage flags nobody. An order whose own message is still in the outbox, or that is flagged, is left alone.
+    """
+    swept = Swept()
+    quiet_after = timedelta(seconds=settings().quiet_after)
+    late = session.execute(_CANDIDATES, {"quiet_after": quiet_after, "most": MOST}).all()
+    known = _lock([each.order_id for each in late], session)
+    # Looked at again under the lock: another sweeper, or the order's own message, may have been faster.
+    still = (
+        session.execute(_STILL_DUE, {"quiet_after": quiet_after, "ids": [str(each) for each in known]}).all()
+        if known
+        else []
+    )
+    for under_way in still:
+        _move_on(session, known[under_way.order_id], under_way, swept)
+    return swept
+
+
+def _lock(order_ids: list[UUID], session: Session) -> dict[UUID, Row[Any]]:
+    found = session.execute(
+        select(orders)
+        .where(orders.c.id.in_(order_ids), ~orders.c.needs_attention)
+        .order_by(orders.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    return {row.id: row for row in found}
+
+
+def _move_on(session: Session, order: Row[Any], under_way: Row[Any], swept: Swept) -> None:
+    what = {"order_id": str(order.id), "kind": under_way.kind, "correlation_id": under_way.correlation_id}
+    if under_way.lost and under_way.attempts >= TRIES:
+        reason = f"sent again {under_way.attempts} times, and younger orders have overtaken it each time"
+        flag(session, order, f"lost:{under_way.outbox_id}", reason, under_way.correlation_id)
+        swept.flagged += 1
+        log.error("order_flagged", reason=reason, **what)
+        return
+    resend(session, order, under_way, attempts=under_way.attempts + under_way.lost, sends=under_way.sends + 1)
+    swept.resent += 1
+    swept.lost += under_way.lost
+    log.warning("chain_sent_again", why="lost" if under_way.lost else "quiet", sends=under_way.sends + 1, **what)
+
+
+def ask_delivery(session: Session) -> int:
+    """Ask delivery again where parcels are that have not moved for long. Returns of how many orders it was asked."""
+    after = timedelta(seconds=settings().delivery_report_after)
+    asked = session.execute(_ASK, {"after": after, "most": MOST}).all()
+    for order in asked:
+        enqueue(session, saga.report(saga.message(order.id, "report", 0, order.correlation_id)).tasks)
+    return len(asked)
+
+
+def forget_old_keys(session: Session, table: Table, after: UUID | None) -> UUID | None:
+    """Forget the Idempotency-Keys of this table's next oldest rows that need not be remembered any more.
+
+    ``after`` is where the last call has got to, None at the beginning; returns where this one has.
+    """
+    until = datetime.now(UTC) - timedelta(days=settings().idempotency_days)
+    return forget_keys(session, table, after, until, MOST_KEYS)

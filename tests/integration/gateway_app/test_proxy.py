@@ -1,0 +1,215 @@
+"""Requests go to their service, answers come back, and a service that fails is never a hang."""
+
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask.testing import FlaskClient
+
+from chassis.settings import Settings
+from conveyor.embedded.processes import free_port
+from gateway_app.app import create_app
+
+ORDER = {"customer_id": str(uuid4()), "items": []}
+
+
+def break_off(handler: BaseHTTPRequestHandler) -> None:
+    """Close the connection without an answer."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def break_in_the_middle(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{")
+    break_off(handler)
+
+
+def test_a_request_reaches_its_service_with_the_headers_that_it_needs_and_no_others(
+    client: FlaskClient, sales: Any
+) -> None:
+    client.post(
+        "/orders",
+        json=ORDER,
+        headers={
+            "X-Request-ID": "abc-1",
+            "If-Match": '"3"',
+            "Cookie": "session=1",
+            "Connection": "close, X-Private",
+            "X-Private": "1",
+            "X-Request-Digest": "forged",
+            "Prefer": "return=minimal",
+            "Authorization": "Basic abc",
+        },
+    )
+    [seen] = sales.seen
+    names = {name.lower() for name in seen.headers}
+    assert seen.headers["X-Request-ID"] == "abc-1"
+    assert seen.headers["If-Match"] == '"3"'
+    assert seen.headers["Content-Type"] == "application/json"
+    assert json.loads(seen.body) == ORDER
+    assert not names & {"cookie", "connection", "x-private", "x-request-digest", "prefer", "authorization"}
+
+
+def test_a_query_string_arrives_as_it_was_sent(client: FlaskClient, sales: Any) -> None:
+    client.get("/orders?status=Pending%20Shipment&status=a+b&cursor=%C3%BC==&x")
+    assert sales.seen[0].target == "/orders?status=Pending%20Shipment&status=a+b&cursor=%C3%BC==&x"
+
+
+def test_a_status_change_is_put_on_sales(client: FlaskClient, sales: Any) -> None:
+    order_id = str(uuid4())
+    sales.orders[order_id] = {"id": order_id, "status": "Pending Shipment"}
+    answer = client.patch(f"/orders/{order_id}/status", json={"status": "Cancelled"})
+    assert (sales.seen[0].method, sales.seen[0].target) == ("PUT", f"/orders/{order_id}/status")
+    assert answer.status_code == 202
+
+
+def test_an_answer_comes_back_without_what_is_between_gateway_and_service(client: FlaskClient, sales: Any) -> None:
+    answer = client.post("/orders", json=ORDER, headers={"X-Request-ID": "abc-2"})
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/orders/{answer.json['id']}"
+    assert answer.headers["ETag"] == '"1"'
+    assert answer.headers["X-Request-ID"] == "abc-2"
+    assert "Server" not in answer.headers
+    assert "Idempotent-Replayed" not in answer.headers
+
+
+def test_a_services_problem_comes_back_as_it_is(client: FlaskClient, sales: Any) -> None:
+    path = f"/orders/{uuid4()}"
+    answer = client.get(path, headers={"X-Request-ID": "abc-3"})
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"
+    assert (answer.json["instance"], answer.json["correlation_id"]) == (path, "abc-3")
+
+
+def test_each_service_gets_its_own(client: FlaskClient, sales: Any, inventory: Any) -> None:
+    client.get("/products")
+    assert (len(sales.seen), inventory.seen[0].target) == (0, "/products")
+
+
+def test_head_is_answered_like_get_without_a_body(client: FlaskClient, inventory: Any) -> None:
+    answer = client.head("/products")
+    assert (answer.status_code, answer.data) == (200, b"")
+
+
+def test_a_service_that_is_down_is_named_and_nothing_was_done(client: FlaskClient) -> None:
+    answer = client.patch("/deliveries/1/status", json={"status": "DELIVERED"})
+    assert answer.status_code == 503
+    assert answer.mimetype == "application/problem+json"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json["code"] == "upstream_down"
+    assert answer.json["may_have_been_executed"] is False
+    assert "delivery" in answer.json["detail"]
+
+
+def test_a_slow_service_is_not_waited_for_longer_than_the_setting(client: FlaskClient, sales: Any) -> None:
+    release = threading.Event()
+    sales.meddle = lambda handler: release.wait(20)
+    began = time.monotonic()
+    answer = client.post("/orders", json=ORDER)
+    assert time.monotonic() - began < 5
+    assert (answer.status_code, answer.json["code"]) == (503, "upstream_timeout")
+    assert answer.json["may_have_been_executed"] is True
+    assert "read the current state" in answer.json["detail"]
+    with_key = client.post("/orders", json=ORDER, headers={"Idempotency-Key": str(uuid4())})
+    assert "same Idempotency-Key" in with_key.json["detail"]
+    reading = client.get("/orders")
+    assert reading.json["may_have_been_executed"] is False
+    release.set()
+
+
+@pytest.mark.parametrize("fault", [break_off, break_in_the_middle])
+def test_an_order_without_a_key_is_sent_once_when_the_connection_breaks(
+    client: FlaskClient, sales: Any, fault: Any
+) -> None:
+    sales.meddle = fault
+    answer = client.post("/orders", json=ORDER)
+    assert (answer.status_code, answer.json["code"]) == (503, "upstream_broken")
+    assert answer.json["may_have_been_executed"] is True
+    assert len(sales.seen) == 1
+
+
+def test_a_connection_that_was_closed_while_idle_costs_nobody_anything(client: FlaskClient, sales: Any) -> None:
+    client.get("/orders")
+    sales.cut_connections()
+    assert client.post("/orders", json=ORDER).status_code == 201
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "again"}])
+def test_a_request_is_repeated_once_where_that_does_no_harm(client: FlaskClient, sales: Any, key: Any) -> None:
+    faults = [break_off]
+    sales.meddle = lambda handler: faults.pop()(handler) if faults else None
+    if key:
+        answer = client.post("/orders", json=ORDER, headers={"Idempotency-Key": str(uuid4())})
+    else:
+        answer = client.get("/orders")
+    assert answer.status_code < 300
+    assert len(sales.seen) == 2
+
+
+def test_a_repeated_request_that_finds_the_service_gone_may_still_have_been_carried_out(
+    client: FlaskClient, sales: Any
+) -> None:
+    def vanish(handler: BaseHTTPRequestHandler) -> None:
+        sales.server.socket.shutdown(socket.SHUT_RDWR)  # nobody listens from here on
+        break_off(handler)
+
+    sales.meddle = vanish
+    answer = client.post("/orders", json=ORDER, headers={"Idempotency-Key": str(uuid4())})
+    assert (answer.status_code, answer.json["code"]) == (503, "upstream_broken")
+    assert answer.json["may_have_been_executed"] is True
+
+
+def test_a_failure_that_is_no_problem_document_is_not_shown_to_clients(client: FlaskClient, sales: Any) -> None:
+    sales.answers["/orders"] = (500, {"Content-Type": "text/html"}, b"<h1>Traceback</h1>")
+    answer = client.get("/orders")
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+    assert b"Traceback" not in answer.data
+
+
+def test_unknown_paths_methods_and_media_are_refused_at_the_door(client: FlaskClient, sales: Any) -> None:
+    unknown = client.get("/deliveries")
+    nonsense = client.get("/orders/42")
+    method = client.delete("/orders")
+    media = client.post("/orders", data="a=b", content_type="application/x-www-form-urlencoded")
+    large = client.post("/orders", json={"text": "x" * 1_048_576})
+    assert [each.status_code for each in (unknown, nonsense, method, media, large)] == [404, 404, 405, 415, 413]
+    assert {each.mimetype for each in (unknown, nonsense, method, media, large)} == {"application/problem+json"}
+    assert method.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    assert sales.seen == []
+
+
+def test_health_names_what_is_down(client: FlaskClient, sales: Any) -> None:
+    sales.answers["/health/ready"] = (503, {"Content-Type": "application/problem+json"}, b"{}")
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json["status"] == "degraded"
+    assert answer.json["services"] == {
+        "gateway": "ok", "sales": "not_ready", "inventory": "ok", "delivery": "upstream_down",
+    }  # fmt: skip
+    assert answer.json["down"] == ["delivery", "sales"]
+
+
+def test_health_is_ok_when_all_services_are(settings: Settings, sales: Any) -> None:
+    everything = Settings(
+        redis_url=settings.redis_url, sales_url=sales.url, inventory_url=sales.url, delivery_url=sales.url
+    )
+    answer = create_app(everything).test_client().get("/health")
+    assert (answer.status_code, answer.json["status"]) == (200, "ok")
+
+
+def test_a_service_may_live_below_a_path(settings: Settings, sales: Any) -> None:
+    below = Settings(redis_url=settings.redis_url, sales_url=f"{sales.url}/inner/")
+    create_app(below).test_client().get("/orders?x=1")
+    assert sales.seen[0].target == "/inner/orders?x=1"
+
+
+def test_the_gateway_itself_is_ready_without_any_service() -> None:
+    alone = Settings(redis_url=f"redis://127.0.0.1:{free_port()}")
+    client = create_app(alone).test_client()
+    assert client.get("/health/live").status_code == 200
+    assert client.get("/health/ready").status_code == 200
