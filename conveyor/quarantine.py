@@ -2,16 +2,20 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 import msgspec
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from chassis.database import open_database, transaction
+from chassis.database import Fault, fault_of, open_database, transaction
 from chassis.logs import configure_logs
 from chassis.settings import settings
+from conveyor.databases import DatabaseDown
+from conveyor.target import target
 from sales import faults, queries
 from sales.errors import MessageNotFound, NotReplayable
 
@@ -49,7 +53,7 @@ def run() -> None:
 @AsJson
 def list_(settled: bool, limit: int, as_json: bool) -> None:
     """The messages that wait for somebody, newest first."""
-    with transaction(_sessions()) as session:
+    with _asking(_sessions()) as session:
         rows = queries.quarantined(session, settled=settled, limit=limit)
     if as_json:
         click.echo(_json([dict(row._mapping) for row in rows]))
@@ -64,7 +68,7 @@ def list_(settled: bool, limit: int, as_json: bool) -> None:
 @AsJson
 def show(message_id: str, as_json: bool) -> None:
     """A message, whole: what it asks for, what it carries, and why it is here."""
-    with transaction(_sessions()) as session:
+    with _asking(_sessions()) as session:
         row = queries.quarantined_message(session, message_id)._mapping
     if as_json:
         click.echo(_json(dict(row)))
@@ -115,7 +119,7 @@ def _each(
     refused = False
     for message_id in message_ids:
         try:
-            with transaction(sessions) as session:
+            with _asking(sessions) as session:
                 settled = settle(session, message_id)
                 row = queries.quarantined_message(session, message_id)
         except (MessageNotFound, NotReplayable) as error:
@@ -131,12 +135,24 @@ def _each(
 
 
 def _waiting(sessions: sessionmaker[Session]) -> list[str]:
-    with transaction(sessions) as session:
+    with _asking(sessions) as session:
         return queries.waiting_messages(session)
 
 
 def _sessions() -> sessionmaker[Session]:
-    return open_database("sales", settings())
+    return open_database("sales", target())
+
+
+@contextmanager
+def _asking(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    """A transaction. Raises DatabaseDown."""
+    try:
+        with transaction(sessions) as session:
+            yield session
+    except DBAPIError as error:
+        if fault_of(error) is Fault.OTHER:
+            raise
+        raise DatabaseDown("sales", error.orig or error) from error
 
 
 def _table(rows: Iterable[Any]) -> Iterable[str]:

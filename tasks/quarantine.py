@@ -10,7 +10,6 @@ import re
 import signal
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import STAND_IN, dead_queue, task_queues
 from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import Settings
 from sales.faults import keep_dead_letter
 from sales.messages import DeadLetter
@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 #: Messages that wait in this process at most.
 PREFETCH = 20
+#: Anybody may write a number into the header that counts deaths.
+MOST_DEATHS = 1_000_000
 #: Seconds between two tries while the broker or the database is away: the first, and the longest.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -99,8 +101,10 @@ class Quarantine:
                 prefetch_count=PREFETCH,
             )
             with consumer:
-                self._say_ready()
+                log.info("quarantine_ready")
+                self._ready = True
                 while not self._stopping.is_set():
+                    say_ready(self._settings)
                     try:
                         connection.drain_events(timeout=1)
                     except TimeoutError:
@@ -110,15 +114,9 @@ class Quarantine:
     def idle(self) -> None:
         """Wait for ``stop()``: the stand-in broker has no dead letters."""
         log.warning("no_dead_letters", why="the broker is a stand-in, which keeps no message that nobody can take")
-        self._say_ready()
-        self._stopping.wait()
-
-    def _say_ready(self) -> None:
-        if not self._ready:
-            log.info("quarantine_ready")
-            if self._settings.ready_file:
-                Path(self._settings.ready_file).touch()
-        self._ready = True
+        say_ready(self._settings)
+        while not self._stopping.wait(TOUCH_EVERY):
+            say_ready(self._settings)
 
     def _keep(self, message: Message) -> None:
         letter = read_letter(message)
@@ -197,7 +195,7 @@ def _death(deaths: Any, routing_key: str) -> tuple[str, str, int]:
     last = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping) else {}
     queue, why, count = last.get("queue") or routing_key, last.get("reason") or "unknown", last.get("count")
     reason = f"dead-lettered in {queue}: {_WHY.get(why, why)}"
-    return str(queue), reason, count if isinstance(count, int) and count > 0 else 1
+    return str(queue), reason, min(max(count, 1), MOST_DEATHS) if isinstance(count, int) else 1
 
 
 def _clean(words: str) -> str:

@@ -6,13 +6,14 @@ a round is a transaction of its own. Any number of sweepers may work at once.
 
 import signal
 import threading
-from pathlib import Path
+import time
 from uuid import UUID
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import Settings
 from sales import sweeping
 
@@ -22,10 +23,9 @@ log = structlog.get_logger()
 class Sweeper:
     """``round()`` looks once at all orders; ``run()`` does so again and again until it is asked to stop."""
 
-    def __init__(self, sessions: sessionmaker[Session], pause: float) -> None:
-        """``pause`` is the seconds between two rounds."""
+    def __init__(self, sessions: sessionmaker[Session], settings: Settings) -> None:
         self._sessions = sessions
-        self._pause = pause
+        self._settings = settings
         self._forgotten: dict[str, UUID | None] = {}
         self._stopping = threading.Event()
 
@@ -46,25 +46,32 @@ class Sweeper:
     def run(self) -> None:
         """Work until ``stop()``. While the database cannot serve, wait for it."""
         while not self._stopping.is_set():
+            served = True
             try:
                 self.round()
             except Exception as error:
                 if fault_of(error) is Fault.OTHER:
                     raise
                 log.warning("database_away", error=str(error))
-            self._stopping.wait(self._pause)
+                served = False
+            self._rest(served)
 
     def stop(self) -> None:
         """Finish the round and leave ``run()``."""
         self._stopping.set()
 
+    def _rest(self, served: bool) -> None:
+        until = time.monotonic() + self._settings.sweep_every
+        while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
+            if served:
+                say_ready(self._settings)
+            self._stopping.wait(min(left, TOUCH_EVERY))
+
 
 def run_sweeper(settings: Settings) -> None:
     """Sweep until SIGTERM or SIGINT."""
-    sweeper = Sweeper(open_database("sales", settings), settings.sweep_every)
+    sweeper = Sweeper(open_database("sales", settings), settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_signal: sweeper.stop())
-    if settings.ready_file:
-        Path(settings.ready_file).touch()
-    log.info("sweeper_ready", every=settings.sweep_every)
+    log.info("sweeper_started", every=settings.sweep_every)
     sweeper.run()

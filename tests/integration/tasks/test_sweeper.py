@@ -1,10 +1,11 @@
-"""The sweeper on a real PostgreSQL: what is lost is sent again, what only waits is left alone, and an outage flags nobody.
+"""The sweeper on a real PostgreSQL: what is lost is sent again, what only waits is left alone, an outage flags nobody.
 
 Time passes by moving every moment in the database into the past.
 """
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from uuid_utils.compat import uuid7
 from chassis.database import open_database, transaction
 from chassis.idempotency import RequestKey
 from chassis.outbox import outbox
-from chassis.settings import read
+from chassis.settings import read, settings
 from conveyor.embedded.processes import free_port
 from sales import following, pricing, service, sweeping
 from sales.messages import InventoryResponse, StatusUpdate
@@ -38,7 +39,7 @@ class Shop:
 
     def __init__(self, sessions: sessionmaker[Session]) -> None:
         self.sessions = sessions
-        self.sweeper = Sweeper(sessions, 0.05)
+        self.sweeper = Sweeper(sessions, settings())
         with transaction(sessions) as session:
             session.execute(text("DELETE FROM outbox"))
             session.execute(text("DELETE FROM order_sagas"))
@@ -285,7 +286,8 @@ class TestAnOutage:
         shop.wait(31)
         nowhere = read({"CONVEYOR_SALES_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none"})
         tried = [open_database("sales", nowhere)] * 2
-        sweeper = Sweeper(lambda: (tried.pop() if tried else shop.sessions)(), 0.01)  # type: ignore[arg-type]
+        impatient = replace(settings(), sweep_every=0.05)
+        sweeper = Sweeper(lambda: (tried.pop() if tried else shop.sessions)(), impatient)  # type: ignore[arg-type]
         running = threading.Thread(target=sweeper.run)
         running.start()
         deadline = datetime.now(UTC) + timedelta(seconds=20)
@@ -306,7 +308,7 @@ class TestTwoSweepers:
 
         def sweep() -> None:
             together.wait()
-            Sweeper(shop.sessions, 1).round()
+            Sweeper(shop.sessions, settings()).round()
 
         threads = [threading.Thread(target=sweep) for _ in range(2)]
         for each in threads:
@@ -323,7 +325,7 @@ class TestTwoSweepers:
 
         def after_the_other(*arguments: Any) -> Any:
             monkeypatch.setattr(sweeping, "_lock", lock)
-            Sweeper(shop.sessions, 1).round()
+            Sweeper(shop.sessions, settings()).round()
             shop.relay()
             return lock(*arguments)
 
@@ -376,7 +378,7 @@ class TestASilentParcel:
 class TestAnIdempotencyKey:
     def test_is_forgotten_after_thirty_days_and_not_before(self, shop: Shop) -> None:
         old, young = self.customer(shop, 31), self.customer(shop, 29)
-        Sweeper(shop.sessions, 1).round()
+        Sweeper(shop.sessions, settings()).round()
         assert self.key_of(shop, old) == (None, None, None)
         assert self.key_of(shop, young) == ("client", str(young), "hash")
 
@@ -391,7 +393,7 @@ class TestAnIdempotencyKey:
     @staticmethod
     def customer(shop: Shop, days: int) -> UUID:
         made = datetime.now(UTC) - timedelta(days=days)
-        customer_id: UUID = uuid7(int(made.timestamp()))
+        customer_id: UUID = UUID(int=int(made.timestamp() * 1000) << 80 | uuid7().int % 2**80)
         row = {"id": customer_id, "name": "Ada", "email": "ada@example.org", "address": "home", "created_at": made}
         key = {"client": "client", "idempotency_key": str(customer_id), "request_hash": "hash"}
         with transaction(shop.sessions) as session:
