@@ -147,7 +147,7 @@ def celery_worker(celery_setup_worker):  # noqa: F811
 
 @pytest.fixture
 def celery_setup_config(celery_rabbitmq_broker, celery_redis_backend):  # noqa: F811
-    """The servers as they are reached from here. The plugin says localhost, wrong where the tests are in a container."""
+    """The servers as they are reached from here; the plugin says localhost even where the tests are in a container."""
     broker = celery_rabbitmq_broker.container.get_addr("5672/tcp")
     backend = celery_redis_backend.container.get_addr("6379/tcp")
     return {
