@@ -9,6 +9,7 @@
 | the error tree                                       | errors      |
 | the base Flask app, problem+json, health, OpenAPI    | web         |
 | how the OpenAPI document describes refusals          | openapi     |
+| routes that take JSON                                | blueprints  |
 | a request sent twice makes one row                   | idempotency |
 | Redis with short timeouts; announcing what has ended | cache       |
 | structured logs, correlation ids                     | logs        |

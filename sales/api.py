@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from flask import url_for
-from flask_smorest import Blueprint
 from marshmallow import RAISE
 
+from chassis.blueprints import Blueprint
 from chassis.database import transaction
 from chassis.errors import Stale
 from chassis.idempotency import IdempotencyKeyReused
@@ -44,7 +44,8 @@ _IF_MATCH = {
 Answer = tuple[Any, int, dict[str, str]]
 
 
-@blueprint.post("/orders", parameters=[_KEY])
+@blueprint.post("/orders")
+@blueprint.doc(parameters=[_KEY])
 @blueprint.arguments(schemas.OrderIn)
 @blueprint.response(201, schemas.OrderOut, example=schemas.PLACED, headers={**_LOCATION, **_ETAG, **_REPLAYED})
 @refuses(blueprint, UnknownCustomer, IdempotencyKeyReused)
@@ -86,7 +87,8 @@ def show_events(order_id: UUID) -> Any:
         return {"items": queries.events_of(session, order_id), "next_cursor": None}
 
 
-@blueprint.put("/orders/<uuid:order_id>/status", parameters=[_IF_MATCH])
+@blueprint.put("/orders/<uuid:order_id>/status")
+@blueprint.doc(parameters=[_IF_MATCH])
 @blueprint.arguments(schemas.StatusIn)
 @blueprint.response(202, schemas.OrderOut, example=schemas.ORDER, headers=_ETAG, description="asked for")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.ORDER, description="it is that already")
@@ -105,7 +107,8 @@ def change_status(wanted: Mapping[str, str], order_id: UUID) -> Answer:
     return _tagged(order, 202 if asked else 200)
 
 
-@blueprint.post("/orders/<uuid:order_id>/cancel", parameters=[_IF_MATCH])
+@blueprint.post("/orders/<uuid:order_id>/cancel")
+@blueprint.doc(parameters=[_IF_MATCH])
 @blueprint.arguments(schemas.CancelIn, required=False)
 @blueprint.response(202, schemas.OrderOut, example=schemas.CANCELLING, headers=_ETAG, description="under way")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.CANCELLED, description="it is cancelled already")
@@ -118,7 +121,8 @@ def cancel_order(why: Mapping[str, str | None], order_id: UUID) -> Answer:
     return _cancel(order_id, why.get("reason"))
 
 
-@blueprint.post("/customers", parameters=[_KEY])
+@blueprint.post("/customers")
+@blueprint.doc(parameters=[_KEY])
 @blueprint.arguments(schemas.CustomerIn)
 @blueprint.response(201, schemas.CustomerOut, example=schemas.CUSTOMER, headers={**_LOCATION, **_REPLAYED})
 @refuses(blueprint, IdempotencyKeyReused)

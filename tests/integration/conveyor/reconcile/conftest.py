@@ -121,7 +121,7 @@ class Shop:
     def _step(self, row: Any) -> None:
         handler, receives = STEPS[row.task]
         message = Message(str(row.id), row.task, row.bundle, row.links, False, {})
-        self.do(row.task.partition(".")[0], lambda session: _perform(session, message, handler, receives))
+        self.do(row.task.partition(".")[0], lambda session: _perform(session, message, handler, receives, False))
 
     def close(self) -> None:
         for sessions in self.sessions.values():
