@@ -93,12 +93,11 @@ def _product(cells: Mapping[str, str]) -> JSON:
 def _create(gateway: Gateway, numbered: tuple[int, JSON]) -> tuple[int, str]:
     """Create one product: its line number, and "created", "known", or why it was refused."""
     number, product = numbered
-    if gateway.get("/products", sku=product["sku"]).body["items"]:
-        return number, "known"
     try:
         answer = gateway.post("/products", product, key=key_of("catalogue", product["sku"]))
     except Refused as refusal:
         if refusal.passing:
             raise
-        return number, "known" if refusal.code == "sku_taken" else str(refusal).replace("\n", " ")
+        known = refusal.code in ("sku_taken", "idempotency_key_reused")
+        return number, "known" if known else str(refusal).replace("\n", " ")
     return number, "known" if answer.replayed else "created"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from chassis.settings import settings
 from conveyor.catalogue import load as load_file
 from conveyor.client import Gateway
+from conveyor.target import target
 
 
 @click.group()
@@ -21,7 +21,7 @@ def load(file: Path) -> None:
 
     A product whose sku the shop has already is left as it is, so loading a file twice changes nothing.
     """
-    loaded = load_file(Gateway(settings().gateway_url, connections=4, patience=30), file)
+    loaded = load_file(Gateway(target().gateway_url, connections=4, patience=30), file)
     for line, reason in sorted(loaded.refused.items()):
         click.echo(f"line {line}: {reason}", err=True)
     click.echo(f"{loaded.created} products created, {loaded.known} known already, {len(loaded.refused)} refused")

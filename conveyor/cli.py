@@ -24,6 +24,10 @@ COMMANDS = {
     "topology": "conveyor.setup",
     "catalogue": "conveyor.catalogue_command",
     "replay": "conveyor.replay.command",
+    "order": "conveyor.order.command",
+    "status": "conveyor.status",
+    "logs": "conveyor.logs",
+    "latency": "conveyor.latency",
     "reconcile": "conveyor.reconcile.command",
 }
 

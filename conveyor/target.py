@@ -1,8 +1,42 @@
-"""Which Conveyor the operator's commands work on."""
+"""Which Conveyor the operator's commands work on: the one that the environment names, else the one that runs here.
 
-from chassis.settings import Settings, settings
+The settings are those of the environment, with what ``conveyor run`` wrote down about its stack underneath. Where the
+environment leads to another system than that stack, the stack is left out of it altogether: half of one and half of
+the other would be neither.
+"""
+
+import os
+from collections.abc import Mapping
+
+from chassis.settings import PREFIX, Settings, read
+from conveyor import stack
+
+#: The settings that say which system it is.
+LEADING = (
+    "sales_database_url",
+    "inventory_database_url",
+    "delivery_database_url",
+    "broker_url",
+    "redis_url",
+    "gateway_url",
+    "sales_url",
+    "inventory_url",
+    "delivery_url",
+)
 
 
-def target() -> Settings:
-    """The settings under which the commands find databases, broker and gateway."""
-    return settings()
+def target(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings under which the commands find databases, broker and gateway. Raises SettingsError."""
+    given = read(environment)
+    beneath = stack.environment(given.state_dir)
+    if leads_elsewhere(environment):
+        return given
+    return read({**beneath, **environment})
+
+
+def leads_elsewhere(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment names a system that is not the stack of the state directory. Raises SettingsError."""
+    given = read(environment)
+    beneath = read(stack.environment(given.state_dir))
+    named = [name for name in LEADING if PREFIX + name.upper() in environment]
+    return any(getattr(given, name) != getattr(beneath, name) for name in named)

@@ -132,9 +132,17 @@ def claim(
 _DECISIONS = text("SELECT order_id, state, reason, detail FROM reservations WHERE order_id = ANY(CAST(:ids AS uuid[]))")
 
 
-def read_decisions(session: Session, order_ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
-    """What is stored about these orders. Read it in a statement after ``claim``, which would not see a copy's row."""
-    return {row.order_id: row for row in session.execute(_DECISIONS, {"ids": list(order_ids)})}
+def read_decisions(session: Session, order_ids: Collection[UUID]) -> dict[UUID, Refusal | None]:
+    """What is stored about these orders: a refusal, or None where stock is held.
+
+    Read in a statement after ``claim``: in one with it, a copy that commits meanwhile is neither inserted nor seen.
+    """
+    if not order_ids:
+        return {}
+    rows = session.execute(_DECISIONS, {"ids": list(order_ids)})
+    return {
+        row.order_id: None if row.state == ReservationState.HELD else Refusal(row.reason, row.detail) for row in rows
+    }
 
 
 _REFUSE = text(
@@ -188,7 +196,9 @@ _LOCK_PRODUCTS = text(
 
 
 def lock_products(session: Session, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
-    """These products as they are now, theirs to keep until the commit; an unknown id is missing from the answer."""
+    """These products as they are now and, locked, stay until the commit; an unknown id is missing from the answer."""
+    if not ids:
+        return {}
     return {row.id: row for row in session.execute(_LOCK_PRODUCTS, {"ids": list(ids)})}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Select, or_, select, text, tuple_
@@ -13,6 +13,7 @@ from chassis.database import LARGEST_AMOUNT
 from chassis.errors import Invalid
 from chassis.paging import page, read_cursor, write_cursor
 from inventory.errors import ProductNotFound
+from inventory.messages import Line
 from inventory.models import Refusal, products, stock_movements
 from inventory.status import ProductStatus
 
@@ -21,16 +22,7 @@ Product = Row[Any]
 _BY_ID = text("SELECT id, sku, name, price, stock_quantity, status FROM products WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
-class OrderLine(Protocol):
-    """So many units of one product."""
-
-    @property
-    def product_id(self) -> UUID: ...
-    @property
-    def quantity(self) -> int: ...
-
-
-def merge_lines(lines: Iterable[OrderLine]) -> dict[UUID, int]:
+def merge_lines(lines: Iterable[Line]) -> dict[UUID, int]:
     """How many units of each product these lines want together, in the order in which products are first named."""
     wanted: dict[UUID, int] = {}
     for line in lines:
@@ -59,7 +51,7 @@ def why_not_order(product_id: UUID, product: Product | None, wanted: int) -> Ref
     return why_not(product_id, product, wanted, product.stock_quantity if product is not None else 0)
 
 
-def check_lines(session: Session, lines: Collection[OrderLine]) -> dict[str, Any]:
+def check_lines(session: Session, lines: Collection[Line]) -> dict[str, Any]:
     """Line by line: could this be ordered now? Lines of the same product are judged by what they want together."""
     wanted = merge_lines(lines)
     stock = products_by_id(session, wanted)
@@ -68,7 +60,7 @@ def check_lines(session: Session, lines: Collection[OrderLine]) -> dict[str, Any
     return {"available": not any(refusals.values()), "items": items}
 
 
-def _line_answer(line: OrderLine, product: Product | None, refusal: Refusal | None) -> dict[str, Any]:
+def _line_answer(line: Line, product: Product | None, refusal: Refusal | None) -> dict[str, Any]:
     return {
         "product_id": line.product_id,
         "quantity": line.quantity,

@@ -66,13 +66,14 @@ def reserve_stock(session: Session, orders: Sequence[ReserveStock]) -> list[Rese
         if order.outcome == "ok":
             asking.setdefault(order.order_id, order)
     undecided = models.claim(session, asking, ReservationState.HELD)
-    _take_stock(session, [order for order_id, order in asking.items() if order_id in undecided])
-    decisions = models.read_decisions(session, asking)
+    refused = _take_stock(session, [order for order_id, order in asking.items() if order_id in undecided])
+    decided = models.read_decisions(session, asking.keys() - undecided)
+    decisions = {**dict.fromkeys(undecided), **refused, **decided}
     return [_reserved(order, decisions) for order in orders]
 
 
-def _take_stock(session: Session, orders: Sequence[ReserveStock]) -> None:
-    """Decide in arrival order over locked products, then write for all orders at once."""
+def _take_stock(session: Session, orders: Sequence[ReserveStock]) -> Mapping[UUID, Refusal]:
+    """Decide in arrival order over locked products, then write for all orders at once; returns the refusals."""
     wanted = {order.order_id: queries.merge_lines(order.lines) for order in orders}
     stock = models.lock_products(session, {product_id for lines in wanted.values() for product_id in lines})
     left = {product_id: product.stock_quantity for product_id, product in stock.items()}
@@ -90,15 +91,16 @@ def _take_stock(session: Session, orders: Sequence[ReserveStock]) -> None:
             taken.append(Movement(product_id, order_id, -quantity))
     models.move_stock(session, MovementType.RESERVE, "reserved for an order", taken)
     models.refuse(session, refused)
+    return refused
 
 
-def _reserved(order: ReserveStock, decisions: Mapping[UUID, Any]) -> Reserved:
+def _reserved(order: ReserveStock, decisions: Mapping[UUID, Refusal | None]) -> Reserved:
     if order.outcome != "ok":
         return Reserved(order.order_id, order.outcome, order.reason, order.detail)
-    decision = decisions[order.order_id]
-    if decision.state == ReservationState.HELD:
-        return Reserved(order.order_id, "ok")
-    return Reserved(order.order_id, "refused", decision.reason, decision.detail)
+    refusal = decisions[order.order_id]
+    if refusal:
+        return Reserved(order.order_id, "refused", refusal.reason, refusal.detail)
+    return Reserved(order.order_id, "ok")
 
 
 def release_stock(session: Session, orders: Sequence[ReleaseStock]) -> list[Released]:

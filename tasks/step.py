@@ -151,8 +151,10 @@ def _perform(
 
 def _one_of_each(bundle: list[RawOrder]) -> list[RawOrder]:
     """An order stands once per kind and number: two copies in one bundle would be worked on twice."""
-    copies = {(each.get("order_id"), each.get("kind"), each.get("no")): each for each in reversed(bundle)}
-    return list(reversed(copies.values()))
+    first: dict[tuple[Any, ...], RawOrder] = {}
+    for each in bundle:
+        first.setdefault((each.get("order_id"), each.get("kind"), each.get("no")), each)
+    return list(first.values())
 
 
 def _answered(task: str, raw: list[RawOrder], answers: Sequence[Answer]) -> list[RawOrder]:

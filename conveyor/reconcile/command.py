@@ -1,15 +1,16 @@
 """``conveyor reconcile``."""
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-from conveyor.reconcile.rules import Deviation
-from conveyor.reconcile.run import SETTLE, Findings
-from conveyor.reconcile.run import reconcile as find_deviations
 from conveyor.target import target
+
+if TYPE_CHECKING:
+    from conveyor.reconcile.rules import Deviation
+    from conveyor.reconcile.run import Findings
 
 #: Of any kind at most so many are printed without --all; a summary that has scrolled away helps nobody.
 SHOWN = 50
@@ -20,7 +21,7 @@ SHOWN = 50
     "--settle",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    default=SETTLE,
+    default=10.0,
     show_default=True,
     help="Look again after so long at orders that were moving.",
 )
@@ -62,26 +63,27 @@ def reconcile(context: click.Context, settle: float, settled: bool, everything: 
     The three CONVEYOR_..._DATABASE_URL and CONVEYOR_BROKER_URL are taken from the environment, or from the stack that
     `conveyor run` has running here.
     """
-    findings = Findings()
-    found = find_deviations(target(), findings, settle=settle, settled=settled)
+    from conveyor.reconcile import run
+
+    findings = run.Findings()
+    found = run.reconcile(target(), findings, settle=settle, settled=settled)
     counts = _print_json(findings, found) if as_json else _print_lines(findings, found, everything)
     context.exit(1 if counts else 0)
 
 
-def _print_json(findings: Findings, found: Iterable[Deviation]) -> int:
-    deviations = [each._asdict() for each in found]
-    answer = {
-        "ok": not deviations,
-        "checked": {name.replace(" ", "_").replace("-", "_"): count for name, count in findings.checked.items()},
-        "unchecked": findings.unchecked,
-        "deviations": deviations,
-    }
-    json.dump(answer, sys.stdout, indent=2)
-    click.echo()
-    return len(deviations)
+def _print_json(findings: "Findings", found: "Iterable[Deviation]") -> int:
+    """Written as they are found, so that a million of them need no memory."""
+    count = 0
+    click.echo('{"deviations": [', nl=False)
+    for count, each in enumerate(found, start=1):
+        click.echo(("," if count > 1 else "") + "\n" + json.dumps(each._asdict()), nl=False)
+    checked = {name.replace(" ", "_").replace("-", "_"): number for name, number in findings.checked.items()}
+    rest = {"ok": not count, "checked": checked, "unchecked": findings.unchecked}
+    click.echo("],\n" + json.dumps(rest).removeprefix("{"))
+    return count
 
 
-def _print_lines(findings: Findings, found: Iterable[Deviation], everything: bool) -> int:
+def _print_lines(findings: "Findings", found: "Iterable[Deviation]", everything: bool) -> int:
     by_kind: dict[str, int] = {}
     for each in found:
         by_kind[each.kind] = by_kind.get(each.kind, 0) + 1
@@ -92,7 +94,7 @@ def _print_lines(findings: Findings, found: Iterable[Deviation], everything: boo
     return sum(by_kind.values())
 
 
-def _summary(findings: Findings, by_kind: dict[str, int]) -> Iterator[str]:
+def _summary(findings: "Findings", by_kind: dict[str, int]) -> Iterator[str]:
     for kind, count in by_kind.items():
         if count > SHOWN:
             yield f"{kind}: {count - SHOWN:,} more; --all prints them"

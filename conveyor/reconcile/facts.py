@@ -65,10 +65,10 @@ class Facts(NamedTuple):
 
 _SALES = """
 SELECT CAST(orders.id AS text), status, total_amount, delivery_status, delivery_version, needs_attention, updated_at,
-       order_sagas.kind, order_sagas.order_id IS NOT NULL AND order_sagas.closed_at IS NULL,
+       saga.kind, saga.order_id IS NOT NULL AND saga.closed_at IS NULL,
        coalesce(lines, ''), worth, coalesce(unpriced, false)
 FROM orders
-LEFT JOIN order_sagas ON order_sagas.order_id = orders.id
+LEFT JOIN (SELECT order_id, kind, closed_at FROM order_sagas WHERE {order_id}) AS saga ON saga.order_id = orders.id
 LEFT JOIN (
     SELECT order_id, string_agg(product_id || '=' || units, ',' ORDER BY product_id) AS lines,
            sum(worth) AS worth, bool_or(unpriced) AS unpriced

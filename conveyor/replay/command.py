@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from chassis.settings import settings
 from conveyor.replay import run as replaying
+from conveyor.target import target
 
 
 @click.command(short_help="Send an order book through the gateway and watch every order to its end.")
@@ -77,4 +77,4 @@ def replay(
     EXIT CODE. 0 when every order was taken by the gateway and has ended, 1 otherwise, 2 for a wrong command line.
     """
     options = replaying.Options(file, run or file.name, concurrency, rate, limit, stock, rejects, patience)
-    context.exit(replaying.replay(options, settings()))
+    context.exit(replaying.replay(options, target()))

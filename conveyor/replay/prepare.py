@@ -9,16 +9,16 @@ before the customers exist.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from conveyor.client import JSON, Gateway, Refused, key_of
 from conveyor.parallel import each, progress
 from conveyor.replay.book import Book, Invoice, Product
 
-#: A till sells on while the stock is set, so the difference may have changed when it is booked.
+#: Other runs sell on while the stock is set, so there may be less to take away than there was.
 TRIES = 3
 
 
@@ -34,121 +34,120 @@ class Ids:
 
 def has_begun(gateway: Gateway, run: str, book: Book) -> bool:
     """Whether an earlier replay of this run got as far as its customers. Raises GatewayError."""
-    return _customer_id(gateway, email_of(run, book.invoices[0].customer)) is not None
+    return bool(gateway.get("/customers", email=email_of(run, book.invoices[0].customer)).body["items"])
 
 
-def prepare(
-    gateway: Gateway,
-    run: str,
-    book: Book,
-    invoices: Iterable[Invoice],
-    *,
-    stock: int | None,
-    begun: bool,
-    concurrency: int,
-) -> Ids:
-    """Create what is missing of the whole book's products, and of the customers of these invoices.
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Brings about what one run needs.
 
     ``stock`` is what every product shall have, None for enough for the whole book; ``begun`` leaves the stock of
-    products that exist as it is. Raises GatewayError when the gateway is away for longer than the client's patience.
+    products that exist as it is.
     """
-    ids = Ids()
-    product = partial(_ensure_product, gateway, run, stock, begun)
-    _all("products", product, book.products, ids.products, ids.refused_products, concurrency)
-    countries = {each.customer: each.country for each in reversed(list(invoices))}
-    customer = partial(_ensure_customer, gateway, run)
-    _all("customers", customer, countries, ids.customers, ids.refused_customers, concurrency)
-    return ids
+
+    gateway: Gateway
+    run: str
+    stock: int | None
+    begun: bool
+    concurrency: int
+
+    def prepare(self, book: Book, invoices: Sequence[Invoice]) -> Ids:
+        """Create what is missing of the whole book's products, and of the customers of these invoices.
+
+        Raises GatewayError when the gateway is away for longer than the client's patience.
+        """
+        ids = Ids()
+        # Page by page: a book names most of a catalogue, and asking for each product by itself takes far longer.
+        catalogue = {each["sku"]: each for each in self.gateway.every("/products", limit=100)}
+        product = partial(self._ensure_product, catalogue)
+        self._all("products", product, book.products, ids.products, ids.refused_products)
+        countries = {invoice.customer: invoice.country for invoice in reversed(invoices)}
+        self._all("customers", self._ensure_customer, countries, ids.customers, ids.refused_customers)
+        return ids
+
+    def _all(
+        self,
+        label: str,
+        ensure: Callable[[str, Any], str],
+        wanted: Mapping[str, Any],
+        found: dict[str, str],
+        refused: dict[str, str],
+    ) -> None:
+        """Ensure that each of these exists. One that the gateway refuses is noted, and stops nobody else."""
+
+        def one(item: tuple[str, Any]) -> tuple[dict[str, str], str, str]:
+            try:
+                return found, item[0], ensure(*item)
+            except Refused as refusal:
+                if refusal.passing:
+                    raise
+                return refused, item[0], str(refusal).replace("\n", " ")
+
+        with progress(label, len(wanted)) as advance:
+            for into, name, text in each(one, wanted.items(), self.concurrency):
+                into[name] = text
+                advance(1)
+
+    def _ensure_product(self, catalogue: Mapping[str, JSON], sku: str, product: Product) -> str:
+        found = catalogue.get(sku) or self._create_product(product)
+        if not self.begun:
+            self._set_stock(product, found)
+        return str(found["id"])
+
+    def _create_product(self, product: Product) -> JSON:
+        body = {
+            "sku": product.sku,
+            "name": product.name,
+            "price": str(product.price),
+            "stock_quantity": product.demand if self.stock is None else self.stock,
+        }
+        key = key_of("replay", self.run, "product", product.sku)
+        return self._post_or_find("/products", body, key, "sku")
+
+    def _set_stock(self, product: Product, found: JSON) -> None:
+        for left in reversed(range(TRIES)):
+            has = int(found["stock_quantity"])
+            wanted = max(has, product.demand) if self.stock is None else self.stock
+            if wanted == has:
+                return
+            body = {"quantity": wanted - has, "reason": f"replay {self.run[:100]}: stock set to {wanted}"}
+            try:
+                key = key_of("replay", self.run, "stock", product.sku)
+                self.gateway.post(f"/products/{found['id']}/stock", body, key=key)
+                return
+            except Refused as refusal:
+                if refusal.code == "idempotency_key_reused":
+                    return  # An earlier replay of this run, which did not get as far as its customers, has set it.
+                if refusal.code != "insufficient_stock" or not left:
+                    raise
+                found = self.gateway.get(f"/products/{found['id']}").body
+
+    def _ensure_customer(self, customer: str, country: str) -> str:
+        body = {
+            "name": f"Customer {customer}" if customer else "Guest",
+            "email": email_of(self.run, customer),
+            "address": country or "no address in the order book",
+        }
+        key = key_of("replay", self.run, "customer", customer)
+        return str(self._post_or_find("/customers", body, key, "email")["id"])
+
+    def _post_or_find(self, path: str, body: JSON, key: str, name: str) -> JSON:
+        """Create something, or find what somebody has created before under the same ``name``. Raises GatewayError."""
+        try:
+            return cast(JSON, self.gateway.post(path, body, key=key).body)
+        except Refused as refusal:
+            if refusal.status != 409 and refusal.code != "idempotency_key_reused":
+                raise
+            there = self.gateway.get(path, **{name: body[name]}).body["items"]
+            if not there:
+                raise
+            return cast(JSON, there[0])
 
 
 def email_of(run: str, customer: str) -> str:
     """The address under which a customer of a run is found again; the empty customer is the guest."""
     who = f"customer-{_slug(customer)}" if customer else "guest"
     return f"{who}@{_slug(run)}.replay.example"
-
-
-def _all(
-    label: str,
-    ensure: Callable[[str, Any], str],
-    wanted: Mapping[str, Any],
-    found: dict[str, str],
-    refused: dict[str, str],
-    concurrency: int,
-) -> None:
-    """Ensure that each of these exists. One that the gateway refuses is noted, and stops nobody else."""
-
-    def one(item: tuple[str, Any]) -> tuple[dict[str, str], str, str]:
-        try:
-            return found, item[0], ensure(*item)
-        except Refused as refusal:
-            if refusal.passing:
-                raise
-            return refused, item[0], str(refusal).replace("\n", " ")
-
-    with progress(label, len(wanted)) as advance:
-        for into, name, text in each(one, wanted.items(), concurrency):
-            into[name] = text
-            advance(1)
-
-
-def _ensure_product(gateway: Gateway, run: str, stock: int | None, begun: bool, sku: str, product: Product) -> str:
-    found = _product(gateway, sku) or _create_product(gateway, run, stock, product)
-    if not begun and found.get("existed", True):
-        _set_stock(gateway, run, stock, product, found)
-    return str(found["id"])
-
-
-def _create_product(gateway: Gateway, run: str, stock: int | None, product: Product) -> JSON:
-    body = {
-        "sku": product.sku,
-        "name": product.name,
-        "price": str(product.price),
-        "stock_quantity": product.demand if stock is None else stock,
-    }
-    try:
-        made = gateway.post("/products", body, key=key_of("replay", run, "product", product.sku))
-    except Refused as refusal:
-        # Another run made it between our look and our request.
-        found = _product(gateway, product.sku) if refusal.code in ("sku_taken", "idempotency_key_reused") else None
-        if found is None:
-            raise
-        return found
-    return {**made.body, "existed": made.replayed}
-
-
-def _product(gateway: Gateway, sku: str) -> JSON | None:
-    return next((each for each in gateway.get("/products", sku=sku).body["items"] if each["sku"] == sku), None)
-
-
-def _set_stock(gateway: Gateway, run: str, stock: int | None, product: Product, found: JSON) -> None:
-    for left in reversed(range(TRIES)):
-        has = int(found["stock_quantity"])
-        wanted = max(has, product.demand) if stock is None else stock
-        if wanted == has:
-            return
-        body = {"quantity": wanted - has, "reason": f"replay {run}: stock set to {wanted}"}
-        try:
-            gateway.post(f"/products/{found['id']}/stock", body, key=key_of("replay", run, "stock", product.sku))
-            return
-        except Refused as refusal:
-            if refusal.code == "idempotency_key_reused":
-                return  # An earlier replay of this run, which did not get as far as its customers, has set it.
-            if not left:
-                raise
-            found = _product(gateway, product.sku) or found
-
-
-def _ensure_customer(gateway: Gateway, run: str, customer: str, country: str) -> str:
-    email = email_of(run, customer)
-    name = f"Customer {customer}" if customer else "Guest"
-    body = {"name": name, "email": email, "address": country or "no address in the order book"}
-    found = _customer_id(gateway, email)
-    return found or str(gateway.post("/customers", body, key=key_of("replay", run, "customer", customer)).body["id"])
-
-
-def _customer_id(gateway: Gateway, email: str) -> str | None:
-    found = gateway.get("/customers", email=email).body["items"]
-    return str(found[0]["id"]) if found else None
 
 
 def _slug(text: str) -> str:

@@ -11,7 +11,7 @@ from conveyor.client import Gateway, GatewayError, Refused
 from conveyor.parallel import progress
 from conveyor.replay import report
 from conveyor.replay.book import Book, Invoice, Reject, read_book
-from conveyor.replay.prepare import Ids, has_begun, prepare
+from conveyor.replay.prepare import Ids, Preparation, has_begun
 from conveyor.replay.rejects import write_rejects
 from conveyor.replay.send import NOT_TRIED, UNREACHABLE, Sender, Sent, Unsent
 from conveyor.replay.wait import Ending, endings
@@ -64,9 +64,8 @@ def _through(gateway: Gateway, options: Options, book: Book, invoices: Sequence[
     begun = has_begun(gateway, options.run, book)
     if begun:
         click.echo(f"run {options.run} has begun before: stock is left as it is, and no order is made twice")
-    ids = prepare(
-        gateway, options.run, book, invoices, stock=options.stock, begun=begun, concurrency=options.concurrency
-    )
+    preparation = Preparation(gateway, options.run, options.stock, begun, options.concurrency)
+    ids = preparation.prepare(book, invoices)
     sendable, refused = without_refused(invoices, ids)
     sent, unsent = _send(gateway, options, ids, sendable)
     refused += [_reject(each) for each in unsent]

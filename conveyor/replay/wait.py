@@ -8,11 +8,12 @@ round ends once it has met a handful of open ones, and rounds without news becom
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from conveyor.client import JSON, Gateway
+from conveyor.client import Gateway
 from conveyor.parallel import each
 from conveyor.replay.send import Sent
 
@@ -64,7 +65,7 @@ def _round(gateway: Gateway, waiting: deque[str], concurrency: int) -> dict[str,
     while left and still_open < concurrency:
         asked = [waiting.popleft() for _ in range(min(left, 4 * concurrency))]
         left -= len(asked)
-        found = dict(each(lambda order_id: (order_id, ending(events_of(gateway, order_id))), asked, concurrency))
+        found = dict(each(partial(_look, gateway), asked, concurrency))
         for order_id in asked:
             outcome = found[order_id]
             if outcome is None:
@@ -75,9 +76,13 @@ def _round(gateway: Gateway, waiting: deque[str], concurrency: int) -> dict[str,
     return ended
 
 
-def events_of(gateway: Gateway, order_id: str) -> list[JSON]:
-    """The timeline of an order. Raises GatewayError."""
-    return list(gateway.every(f"/orders/{order_id}/events"))
+def _look(gateway: Gateway, order_id: str) -> tuple[str, Ending | None]:
+    found = ending(gateway.every(f"/orders/{order_id}/events"))
+    if found and found.status == "Rejected":
+        # The timeline tells the reason in a sentence, the order has the code that can be counted.
+        order = gateway.get(f"/orders/{order_id}").body
+        found = replace(found, reason=order["reason"] or found.reason)
+    return order_id, found
 
 
 def ending(events: Iterable[Mapping[str, Any]]) -> Ending | None:

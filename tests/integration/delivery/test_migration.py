@@ -31,3 +31,9 @@ def test_the_table_itself_refuses_what_no_delivery_can_be(
 ) -> None:
     with pytest.raises(exc.IntegrityError, match=guard), transaction(delivery_sessions) as session:
         session.execute(text(f"INSERT INTO deliveries ({columns}) VALUES ({values})"), {"order_id": uuid7()})
+
+
+def test_times_are_utc_wherever_the_server_stands(delivery_sessions: sessionmaker[Session]) -> None:
+    with transaction(delivery_sessions) as session:
+        role = session.scalar(text("SELECT rolconfig FROM pg_roles WHERE rolname = current_user"))
+    assert "TimeZone=UTC" in role

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
@@ -135,6 +135,16 @@ class TestCancel:
 
         assert in_short(answer) == ("refused", reason, moves[-1], len(moves) + 1)
 
+    def test_a_refused_cancel_leaves_nothing_but_its_number(self, delivery_sessions: Sessions) -> None:
+        order_id = uuid7()
+        tell(delivery_sessions, create(order_id))
+        tell(delivery_sessions, move(order_id, "IN_TRANSIT", 1))
+        before = look(delivery_sessions, order_id)
+
+        tell(delivery_sessions, cancel(order_id, no=4))
+
+        assert look(delivery_sessions, order_id) == {**before, "cancel_no": 4}
+
     def test_a_late_copy_of_a_refused_cancel_does_not_cancel_a_delivery_that_failed_later(
         self, delivery_sessions: Sessions
     ) -> None:
@@ -207,6 +217,18 @@ class TestMove:
         assert in_short(answer) == ("refused", "illegal_move", "PENDING", 1)
         assert "IN_TRANSIT" in answer.detail
         assert look(delivery_sessions, order_id)["version"] == 1
+
+    def test_a_refused_move_does_not_even_write_the_row(self, delivery_sessions: Sessions) -> None:
+        order_id = uuid7()
+        tell(delivery_sessions, create(order_id))
+        place_on_disk = select(text("ctid")).select_from(deliveries).where(deliveries.c.order_id == order_id)
+        with transaction(delivery_sessions) as session:
+            before = session.scalar(place_on_disk)
+
+        tell(delivery_sessions, move(order_id, "DELIVERED", 1))
+
+        with transaction(delivery_sessions) as session:
+            assert session.scalar(place_on_disk) == before
 
     def test_a_copy_of_a_move_is_answered_as_the_move_was(self, delivery_sessions: Sessions) -> None:
         order_id = uuid7()

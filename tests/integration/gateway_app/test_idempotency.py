@@ -12,7 +12,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from chassis.cache import CacheAway
 from chassis.settings import Settings
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.valkey import Valkey
@@ -174,6 +173,29 @@ def test_a_refusal_is_not_remembered(client: FlaskClient, sales: Any, key: dict[
     assert client.post("/orders", json=ORDER, headers=key).status_code == 201
 
 
+def test_a_refusal_gives_up_no_claim_but_its_own(
+    client: FlaskClient, sales: Any, valkey: Valkey, key: dict[str, str]
+) -> None:
+    name = f"idempotency:public:{key['Idempotency-Key']}"
+
+    def claim_by_another(_handler: object) -> None:
+        with valkey.client() as redis:
+            redis.set(name, b"another's, after mine had ended")
+
+    sales.answers["/orders"] = (422, {"Content-Type": "application/problem+json"}, b"{}")
+    sales.meddle = claim_by_another
+    client.post("/orders", json=ORDER, headers=key)
+    with valkey.client() as redis:
+        assert redis.get(name) == b"another's, after mine had ended"
+
+
+def test_a_refusal_leaves_nothing_in_redis(client: FlaskClient, sales: Any, valkey: Valkey, key: dict[str, str]) -> None:
+    sales.answers["/orders"] = (422, {"Content-Type": "application/problem+json"}, b"{}")
+    client.post("/orders", json=ORDER, headers=key)
+    with valkey.client() as redis:
+        assert redis.get(f"idempotency:public:{key['Idempotency-Key']}") is None
+
+
 def test_after_a_time_out_the_same_key_finds_the_order_that_was_made(
     client: FlaskClient, sales: Any, key: dict[str, str]
 ) -> None:
@@ -199,17 +221,3 @@ def test_a_hanging_redis_costs_one_time_out_and_no_order(settings: Settings, sal
         redis.execute_command("CLIENT", "UNPAUSE")
     assert answers == [201] * 5
     assert took < 2 * settings.redis_timeout
-
-
-def test_a_redis_that_was_restarted_is_used_again(settings: Settings, valkey: Valkey) -> None:
-    cache = create_app(settings).extensions["door"].keys._cache
-    assert cache.command("SET", "x", "1") == b"OK"
-    with valkey.client() as redis:
-        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    assert cache.command("GET", "x") == b"1"
-
-
-def test_a_command_that_redis_refuses_counts_as_redis_being_away(settings: Settings) -> None:
-    cache = create_app(settings).extensions["door"].keys._cache
-    with pytest.raises(CacheAway):
-        cache.command("NO-SUCH-COMMAND")

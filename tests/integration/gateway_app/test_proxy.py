@@ -155,7 +155,7 @@ def test_a_repeated_request_that_finds_the_service_gone_may_still_have_been_carr
     client: FlaskClient, sales: Any
 ) -> None:
     def vanish(handler: BaseHTTPRequestHandler) -> None:
-        sales.server.socket.close()
+        sales.server.socket.shutdown(socket.SHUT_RDWR)  # nobody listens from here on
         break_off(handler)
 
     sales.meddle = vanish

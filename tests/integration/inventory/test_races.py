@@ -2,12 +2,15 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from threading import Barrier
 
 import pytest
 from sqlalchemy import exc, text
+from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from chassis.idempotency import RequestKey
 from inventory import models, service
 from inventory.messages import ReserveStock
 
@@ -211,3 +214,22 @@ class TestLockOrder:
             counted.result(DEADLINE)
         assert warehouse.stock(lamp) == 0
         warehouse.audit()
+
+
+def test_a_creating_request_waits_for_its_twin_and_becomes_its_replay(warehouse):
+    request = RequestKey("public", uuid7().hex, "digest")
+    values = {"sku": uuid7().hex, "name": "Lamp", "price": Decimal("24.90"), "stock_quantity": 5}
+
+    def create():
+        with transaction(warehouse.sessions) as session:
+            return service.create_product(session, values, request)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(warehouse.sessions) as session:
+            first, replayed = service.create_product(session, values, request)
+            twin = pool.submit(create)
+            until_somebody_waits_for(warehouse, session)
+        assert not replayed
+        assert (twin.result(DEADLINE)[0].id, twin.result()[1]) == (first.id, True)
+    warehouse.products.append(first.id)
+    warehouse.audit()

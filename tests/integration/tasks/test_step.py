@@ -136,6 +136,13 @@ class TestHandOver:
         bench.run(given, lambda s, orders: (seen.append(len(orders)), accept(s, orders))[1])
         assert seen == [1]
 
+    def test_orders_keep_the_order_of_their_arrival_when_a_copy_is_left_out(self, bench: Bench) -> None:
+        given = message(2)
+        given.bundle.append(dict(given.bundle[0]))
+        bench.run(given)
+        (row,) = bench.rows(given)
+        assert [each["order_id"] for each in row.bundle] == [each["order_id"] for each in given.bundle[:2]]
+
     def test_a_step_that_forgets_an_order_is_a_fault(self, bench: Bench) -> None:
         given = message(2)
         bench.run(given, lambda session, orders: accept(session, orders)[:1])

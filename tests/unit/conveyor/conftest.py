@@ -46,7 +46,12 @@ class FakeGateway(ThreadingHTTPServer):
         if kind == "health":
             return 200, {"status": "ok"}
         if kind == "orders":
-            return 200, {"items": self.timeline(rest.split("/")[0]), "next_cursor": None}
+            order_id, _, events = rest.partition("/")
+            timeline = {"items": self.timeline(order_id), "next_cursor": None}
+            return 200, timeline if events else {"id": order_id, "reason": self.orders[order_id]["ends_for"]}
+        if kind == "products" and rest:
+            return 200, self.products[rest]
+        query = {name: text for name, text in query.items() if name not in ("limit", "cursor")}
         things = list((self.products if kind == "products" else self.customers).values())
         found = [each for each in things if all(str(each[name]) == text for name, text in query.items())]
         return 200, {"items": found, "next_cursor": None}
@@ -58,7 +63,7 @@ class FakeGateway(ThreadingHTTPServer):
         if order["asked"] <= self.open_for:
             return [placed]
         moved = {"at": AT.format(order["second"] + 0.25), "kind": "ended", "from_status": "Pending"}
-        return [placed, {**moved, "to_status": order["ends_as"], "reason": order["ends_for"]}]
+        return [placed, {**moved, "to_status": order["ends_as"], "reason": "Mug: 2 wanted, 1 in stock."}]
 
     def create(self, path: str, raw: bytes, key: str) -> tuple[int, Any, bool]:
         if key in self.answers:
@@ -75,6 +80,8 @@ class FakeGateway(ThreadingHTTPServer):
         if path == "/products":
             return self._make_product(asked)
         if path == "/customers":
+            if any(each["email"] == asked["email"] for each in self.customers.values()):
+                return 409, {"code": "email_taken", "detail": "another customer has this address"}
             made = {**asked, "id": f"customer-{len(self.customers) + 1}"}
             self.customers[made["id"]] = made
             return 201, made
@@ -83,6 +90,8 @@ class FakeGateway(ThreadingHTTPServer):
         product = self.products[path.split("/")[2]]
         if not asked["quantity"]:
             return 422, {"code": "invalid", "detail": "quantity: must not be 0"}
+        if product["stock_quantity"] + asked["quantity"] < 0:
+            return 409, {"code": "insufficient_stock", "detail": "not so many there"}
         product["stock_quantity"] += asked["quantity"]
         self.adjustments.append((product["sku"], asked["quantity"], asked["reason"]))
         return 201, dict(product)

@@ -122,6 +122,13 @@ def test_a_stray_quote_swallows_no_line_even_if_another_one_closes_it() -> None:
     assert sorted(dropped(read)) == [2]
 
 
+def test_lines_between_two_stray_quotes_are_lines() -> None:
+    opening = 'A2,BOWL,"Salad bowl,1,2026-01-05 09:00:00,12.00,501,Norway\n'
+    closing = 'A4,TRAY,Birch tray",1,2026-01-05 09:00:00,19.00,501,Norway\n'
+    read = read_book((HEADER + opening + LINE + closing).encode())
+    assert lines(read) == [("A1", "MUG", 2), ("A4", "TRAY", 1)]
+
+
 def test_columns_are_found_by_name_in_any_order() -> None:
     read = book("other_columns")
     assert lines(read) == [("A1", "MUG", 2), ("A1", "TRAY", 1)]

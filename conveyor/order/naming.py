@@ -1,0 +1,83 @@
+"""People name customers by e-mail address and products by SKU; the gateway wants ids."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from uuid import UUID
+
+import click
+
+from chassis.errors import ConveyorError
+from conveyor.client import JSON, Gateway
+
+
+class NotFound(ConveyorError):
+    """Nothing has this name."""
+
+
+def customer_id(gateway: Gateway, named: str) -> str:
+    """The id of the customer with this id or e-mail address. Raises NotFound, GatewayError."""
+    if _is_id(named):
+        return named
+    found = gateway.get("/customers", email=named).body["items"]
+    if not found:
+        raise NotFound(f"there is no customer {named}; `POST /customers` registers one")
+    if len(found) > 1:
+        listed = ", ".join(each["id"] for each in found)
+        raise NotFound(f"{len(found)} customers have the address {named}; name one by its id: {listed}")
+    return str(found[0]["id"])
+
+
+def product_id(gateway: Gateway, named: str) -> str:
+    """The id of the product with this id or SKU. Raises NotFound, GatewayError."""
+    if _is_id(named):
+        return named
+    found = gateway.get("/products", sku=named).body["items"]
+    if not found:
+        raise NotFound(f"there is no product {named}; `GET /products?q=...` finds one by a part of its name")
+    return str(found[0]["id"])
+
+
+def lines(gateway: Gateway, items: Sequence[tuple[str, int]], prices: Mapping[str, Decimal]) -> list[JSON]:
+    """The lines of an order as the gateway takes them. Raises NotFound, GatewayError."""
+    asked: list[JSON] = []
+    for named, quantity in items:
+        line: JSON = {"product_id": product_id(gateway, named), "quantity": quantity}
+        if named in prices:
+            line["price"] = str(prices[named])
+        asked.append(line)
+    return asked
+
+
+class Item(click.ParamType[tuple[str, int]]):
+    """``SKU_OR_ID=QTY``."""
+
+    name = "SKU_OR_ID=QTY"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        named, sign, quantity = value.rpartition("=")
+        if not sign or not named or not quantity.isascii() or not quantity.isdigit():
+            self.fail(f"{value!r} is not a product and a whole number of units, as in MUG-STONE=2", param, ctx)
+        return named, int(quantity)
+
+
+class Price(click.ParamType[tuple[str, Decimal]]):
+    """``SKU_OR_ID=AMOUNT``."""
+
+    name = "SKU_OR_ID=AMOUNT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Decimal]:
+        named, sign, amount = value.rpartition("=")
+        try:
+            if not sign or not named:
+                raise InvalidOperation
+            return named, Decimal(amount)
+        except InvalidOperation:
+            self.fail(f"{value!r} is not a product and an amount, as in MUG-STONE=9.80", param, ctx)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,165 @@
+"""``conveyor status``: one look at everything."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import text
+
+from chassis.errors import ConveyorError
+from chassis.settings import Settings
+from conveyor import stack
+from conveyor.client import Gateway, Refused
+from conveyor.databases import Databases
+from conveyor.embedded.processes import started
+from conveyor.target import leads_elsewhere, target
+
+SERVICES = ("sales", "inventory", "delivery")
+#: Seconds that a source has to answer in, so that one that hangs does not hide the others.
+PATIENCE = 3
+
+_OUTBOX = text("SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at)) FROM outbox")
+_ORDERS = text("SELECT status, count(*), count(*) FILTER (WHERE needs_attention) FROM orders GROUP BY status")
+_QUARANTINE = text("SELECT count(*) FROM quarantine WHERE state = 'waiting'")
+
+
+@dataclass
+class Status:
+    """What was seen. What could not be seen is None or missing, and ``down`` says why, by the source's name.
+
+    ``outboxes`` has the number of rows and the age of the oldest in seconds; ``queues`` the number of messages that
+    wait, and that are dead (None where the broker has no dead-letter queues).
+    """
+
+    processes: list[dict[str, Any]] = field(default_factory=list)
+    gateway: dict[str, Any] | None = None
+    queues: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    outboxes: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    orders: dict[str, int] | None = None
+    needs_attention: int | None = None
+    quarantine: int | None = None
+    down: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, source: str, look: Callable[[], None]) -> None:
+        """Look at a source; one that cannot be seen is named, and hides no other."""
+        try:
+            look()
+        except ConveyorError as error:
+            self.down[source] = str(error)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show how everything is: processes, queues, outboxes, orders, and what needs somebody.
+
+    \b
+      conveyor status
+      conveyor status --json | jq .needs_attention
+      watch -n 2 conveyor status
+
+    Exit code: 0 everything answers, 1 something is down (it is named, and the rest is shown).
+    """
+    seen = look_at(target())
+    click.echo(json.dumps(asdict(seen), indent=2) if as_json else "\n".join(_lines(seen)))
+    context.exit(1 if seen.down else 0)
+
+
+def look_at(settings: Settings) -> Status:
+    """One look at every source of the system that these settings lead to. Never raises for one that is down."""
+    seen = Status()
+    if not leads_elsewhere():
+        _look_at_processes(seen, settings)
+    seen.ask("gateway", lambda: _look_at_gateway(seen, settings))
+    seen.ask("broker", lambda: _look_at_queues(seen, settings))
+    with Databases(settings, connect_timeout=PATIENCE) as databases:
+        for service in SERVICES:
+            seen.ask(f"{service} database", lambda service=service: _look_at_outbox(seen, databases, service))  # type: ignore[misc]
+        if "sales database" not in seen.down:
+            seen.ask("sales database", lambda: _look_at_orders(seen, databases))
+    return seen
+
+
+def _look_at_processes(seen: Status, settings: Settings) -> None:
+    running = stack.running(settings.state_dir)
+    if running is None:
+        return
+    for name, pid in sorted(running.processes.items()):
+        alive = started(pid) is not None
+        ready = Path(settings.state_dir, "ready", name)
+        # A worker or relay that has not got ready yet has no ready file; a web process is asked by the gateway.
+        waits = name.startswith(("worker-", "relay-")) and not ready.exists()
+        state = "dead" if not alive else "starting" if waits else "running"
+        seen.processes.append({"name": name, "pid": pid, "state": state})
+        if not alive:
+            seen.down[name] = f"process {pid} has ended"
+
+
+def _look_at_gateway(seen: Status, settings: Settings) -> None:
+    try:
+        seen.gateway = Gateway(settings.gateway_url, timeout=PATIENCE).get("/health").body
+    except Refused as refusal:
+        seen.gateway = dict(refusal.problem)
+        for name in refusal.problem.get("down", ["gateway"]):
+            seen.down[name] = f"the gateway says: {refusal.problem.get('services', {}).get(name, refusal.detail)}"
+
+
+def _look_at_queues(seen: Status, settings: Settings) -> None:
+    from conveyor.broker import dead_queues, depths, is_stand_in, work_queues
+
+    url = settings.require("broker_url")
+    dead = [] if is_stand_in(url) else dead_queues()
+    found = depths(url, [*work_queues(), *dead], timeout=PATIENCE)
+    seen.queues = {name: {"waiting": found[name], "dead": found.get(f"{name}.dead")} for name in work_queues()}
+    missing = [name for name, depth in found.items() if depth is None]
+    if missing:
+        seen.down["queues"] = f"missing: {', '.join(missing)}; `conveyor topology` declares them"
+
+
+def _look_at_outbox(seen: Status, databases: Databases, service: str) -> None:
+    with databases.reading(service) as connection:
+        rows, oldest = connection.execute(_OUTBOX).one()
+    seen.outboxes[service] = {"rows": rows, "oldest_seconds": None if oldest is None else round(float(oldest), 3)}
+
+
+def _look_at_orders(seen: Status, databases: Databases) -> None:
+    with databases.reading("sales") as connection:
+        counted = connection.execute(_ORDERS).all()
+        seen.quarantine = connection.execute(_QUARANTINE).scalar_one()
+    seen.orders = {name: count for name, count, _ in sorted(counted)}
+    seen.needs_attention = sum(flagged for _, _, flagged in counted)
+
+
+def _lines(seen: Status) -> Iterator[str]:
+    if seen.processes:
+        yield "processes"
+        for each in seen.processes:
+            yield f"  {each['name']:<26} {each['pid']:>8}  {each['state']}"
+    if seen.gateway:
+        services = seen.gateway.get("services", {})
+        yield "web: " + ", ".join(f"{name} {state}" for name, state in services.items())
+    if seen.queues:
+        yield f"queues {'':<21} {'waiting':>8} {'dead':>6}"
+        for name, depth in seen.queues.items():
+            yield f"  {name:<26} {_number(depth['waiting']):>8} {_number(depth['dead']):>6}"
+    if seen.outboxes:
+        yield f"outboxes {'':<19} {'waiting':>8}"
+        for name, outbox in seen.outboxes.items():
+            age = f"  the oldest for {outbox['oldest_seconds']:.1f} s" if outbox["rows"] else ""
+            yield f"  {name:<26} {_number(outbox['rows']):>8}{age}"
+    if seen.orders is not None:
+        yield f"orders {'':<21} {sum(seen.orders.values()):>8,}"
+        for name, count in seen.orders.items():
+            yield f"  {name:<26} {count:>8,}"
+        yield f"  {'(need attention)':<26} {_number(seen.needs_attention):>8}"
+        yield f"quarantine {'':<17} {_number(seen.quarantine):>8}"
+    for source, reason in seen.down.items():
+        yield f"DOWN  {source}: {reason}"
+
+
+def _number(count: float | None) -> str:
+    return "-" if count is None else f"{count:,.0f}"

@@ -1,0 +1,141 @@
+"""Real workers and relays on a virtual host of their own, some of them with a patch that makes them die."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+from uuid_utils.compat import uuid7
+
+from chassis.database import transaction
+from conveyor.embedded.processes import free_port
+from inventory import service as inventory
+from sales import service as sales
+
+ROOT = Path(__file__).parents[3]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Poll until the condition holds. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s: {condition}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Pipeline:
+    """Workers and relays over three databases. Each process is started, killed and started again by name."""
+
+    sessions: dict[str, sessionmaker[Session]]
+    environment: dict[str, str]
+    folder: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    customer: UUID = field(default_factory=uuid7)
+
+    def __post_init__(self) -> None:
+        ports = {f"CONVEYOR_{each.upper()}_RELAY": f"127.0.0.1:{free_port()}" for each in self.sessions}
+        self.environment = {**os.environ, **self.environment, **ports, "PYTHONPATH": str(ROOT)}
+        details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
+        for sessions in self.sessions.values():
+            with transaction(sessions) as session:
+                session.execute(text("DELETE FROM outbox"))
+        with transaction(self.sessions["sales"]) as session:
+            self.customer = sales.register_customer(session, details, None)[0].id
+
+    def start(self, kind: str, service: str, patch: str = "", wait: bool = True) -> str:
+        """Start a worker or relay. ``patch`` is Python that runs in it first: how a test makes it die."""
+        name = f"{kind}-{service}"
+        ready = self.folder / f"{name}.{uuid7().hex}.ready"
+        log = (self.folder / f"{name}.log").open("ab")
+        code = f"{patch}\nfrom conveyor.cli import main\nmain({[kind, service]!r})"
+        self.running[name] = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**self.environment, "CONVEYOR_READY_FILE": str(ready)},
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+        )
+        log.close()
+        if wait:
+            wait_until(lambda: ready.exists() or self.dead(name))
+        return name
+
+    def start_all(self, **patches: str) -> None:
+        """A worker and a relay for each service; ``worker_sales="..."`` patches one."""
+        names = [(kind, service) for service in self.sessions for kind in ("worker", "relay")]
+        for kind, service in names:
+            self.start(kind, service, patches.get(f"{kind}_{service}", ""), wait=False)
+        self.wait_for_ready()
+
+    def wait_for_ready(self) -> None:
+        wait_until(lambda: len(list(self.folder.glob("*.ready"))) >= len(self.running))
+
+    def dead(self, name: str) -> bool:
+        return self.running[name].poll() is not None
+
+    def kill(self, name: str) -> None:
+        """As a crash would."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        for process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.running.values():
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def add_product(self, stock: int) -> UUID:
+        values = {"sku": uuid7().hex, "name": "Lamp", "price": "5.00", "stock_quantity": stock}
+        with transaction(self.sessions["inventory"]) as session:
+            return inventory.create_product(session, values, None)[0].id  # type: ignore[no-any-return]
+
+    def place(self, product: UUID, quantity: int = 1, address: str = "here") -> UUID:
+        draft = {
+            "customer_id": self.customer,
+            "items": [{"product_id": product, "quantity": quantity}],
+            "delivery_address": address,
+        }
+        with transaction(self.sessions["sales"]) as session:
+            return sales.place_order(session, draft, None, "test")[0]["id"]  # type: ignore[no-any-return]
+
+    def statuses(self, orders: list[UUID]) -> dict[str, int]:
+        query = "SELECT status, count(*) FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY status"
+        return dict(self.ask("sales", query, ids=[str(each) for each in orders]))  # type: ignore[arg-type]
+
+    def ask(self, service: str, query: str, **values: object) -> list[tuple[object, ...]]:
+        with transaction(self.sessions[service]) as session:
+            return [tuple(row) for row in session.execute(text(query), values)]
+
+    def wait_for(self, orders: list[UUID], seconds: float = 60.0, **statuses: int) -> None:
+        """Until these orders are what is said: ``Pending_Shipment=3``."""
+        wanted = {name.replace("_", " "): count for name, count in statuses.items()}
+        try:
+            wait_until(lambda: self.statuses(orders) == wanted, seconds)
+        except TimeoutError:
+            raise AssertionError(f"{self.statuses(orders)} after {seconds} s, not {wanted}") from None
+
+    def wait_for_reservation_under_way(self) -> None:
+        """Until some step stands in ``pg_sleep``, in the middle of its transaction."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+        wait_until(lambda: self.ask("inventory", query) != [(0,)])
+
+    def taken(self, product: UUID) -> int:
+        """Units of this product that the ledger says orders hold."""
+        query = (
+            "SELECT coalesce(-sum(quantity), 0) FROM stock_movements WHERE product_id = :id AND order_id IS NOT NULL"
+        )
+        return int(str(self.ask("inventory", query, id=product)[0][0]))

@@ -1,0 +1,87 @@
+"""Processes that die at the worst moment: nothing is lost, nothing is done twice, neighbours go on."""
+
+import pytest
+
+from tests.integration.pipeline.processes import Pipeline, wait_until
+
+pytestmark = pytest.mark.rabbitmq
+
+#: The worker's work is committed, and it dies before it can acknowledge.
+DIE_BEFORE_ACK = """
+import os, tasks.step
+committed = tasks.step.work
+def work_and_die(*given):
+    committed(*given)
+    os._exit(137)
+tasks.step.work = work_and_die
+"""
+
+#: The message is with the broker, and the relay dies before it can remove the row.
+DIE_BEFORE_DELETE = """
+import os
+from tasks.publisher import Publisher
+publish = Publisher.publish
+def publish_and_die(self, *given):
+    publish(self, *given)
+    os._exit(137)
+Publisher.publish = publish_and_die
+"""
+
+#: One order kills every worker that touches it: no exception, no warning.
+KILLER = """
+import os
+from inventory import service
+reserve = service.reserve_stock
+def reserve_or_die(session, orders):
+    if any(line.quantity == 13 for order in orders for line in order.lines):
+        os._exit(137)
+    return reserve(session, orders)
+service.reserve_stock = reserve_or_die
+"""
+
+
+@pytest.mark.parametrize("service", ["inventory", "sales", "delivery"])
+def test_a_worker_that_dies_between_commit_and_acknowledgement_changes_nothing(
+    pipeline: Pipeline, service: str
+) -> None:
+    product = pipeline.add_product(stock=10)
+    pipeline.start_all(**{f"worker_{service}": DIE_BEFORE_ACK})
+    orders = [pipeline.place(product) for _ in range(3)]
+    worker = f"worker-{service}"
+    wait_until(lambda: pipeline.dead(worker))
+    pipeline.start("worker", service)
+    pipeline.wait_for(orders, Pending_Shipment=3)
+    assert pipeline.taken(product) == 3
+    deliveries = pipeline.ask("delivery", "SELECT count(*) FROM deliveries WHERE order_id = ANY(CAST(:ids AS uuid[]))",
+                              ids=[str(each) for each in orders])  # fmt: skip
+    assert deliveries == [(3,)]
+
+
+@pytest.mark.parametrize("service", ["sales", "inventory", "delivery"])
+def test_a_relay_that_dies_between_publishing_and_deleting_changes_nothing(pipeline: Pipeline, service: str) -> None:
+    product = pipeline.add_product(stock=10)
+    pipeline.start_all(**{f"relay_{service}": DIE_BEFORE_DELETE})
+    orders = [pipeline.place(product) for _ in range(3)]
+    wait_until(lambda: pipeline.dead(f"relay-{service}"))
+    pipeline.start("relay", service)
+    pipeline.wait_for(orders, Pending_Shipment=3)
+    assert pipeline.taken(product) == 3
+
+
+def test_a_message_that_kills_its_worker_ends_in_quarantine_and_harms_no_neighbour(pipeline: Pipeline) -> None:
+    product = pipeline.add_product(stock=1_000)
+    orders = [pipeline.place(product) for _ in range(5)]
+    killer = pipeline.place(product, quantity=13)
+    orders += [pipeline.place(product) for _ in range(5)]
+    pipeline.start_all(worker_inventory=KILLER)
+
+    def quarantined() -> bool:
+        if pipeline.dead("worker-inventory"):
+            pipeline.start("worker", "inventory", KILLER)
+        return pipeline.ask("sales", "SELECT needs_attention FROM orders WHERE id = :id", id=killer) == [(True,)]
+
+    wait_until(quarantined, seconds=120)
+    pipeline.wait_for(orders, Pending_Shipment=10)
+    kept = pipeline.ask("sales", "SELECT queue, task, reason, state FROM quarantine WHERE order_id = :id", id=killer)
+    assert kept == [("stock_reservation_queue", "inventory.reserve_stock", "its worker died at it", "waiting")]
+    assert pipeline.taken(product) == 10
