@@ -140,12 +140,12 @@ def between_events(events: Sequence[Mapping[str, str]]) -> float:
     return (ended - began).total_seconds() * 1_000
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95, p99 and the largest, by nearest rank; nothing where there are no values."""
-    if not values:
-        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
+def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """p50, p95, p99 and the largest, by nearest rank; None where there are no values."""
     ordered = sorted(values)
     ranks = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    if not ordered:
+        return dict.fromkeys(ranks)
     return {name: round(ordered[math.ceil(part * len(ordered)) - 1], 3) for name, part in ranks.items()}
 
 
