@@ -29,6 +29,8 @@ def stack_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def test_the_stack_that_runs_here_is_found() -> None:
+    assert settings().broker_url == ""
+
     joined = join("inventory_database_url", "broker_url")
 
     assert joined.broker_url == STACK["CONVEYOR_BROKER_URL"]
