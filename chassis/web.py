@@ -15,7 +15,7 @@ from flask_smorest import Api, Blueprint
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chassis.database import Fault, fault_of
 from chassis.errors import AppError, Invalid, Stale, Unavailable, Unsupported
@@ -206,8 +206,24 @@ def _identify() -> None:
 
 
 def _refuse_other_media() -> None:
-    if request.method in ("POST", "PUT", "PATCH") and request.content_length and not request.is_json:
-        raise Unsupported(f"Send application/json, not {request.mimetype or 'a body without Content-Type'}.")
+    if request.method in ("POST", "PUT", "PATCH") and (request.content_length or _chunked_body()):
+        if not request.is_json:
+            raise Unsupported(f"Send application/json, not {request.mimetype or 'a body without Content-Type'}.")
+
+
+def _chunked_body() -> bytes:
+    """The body of a request that does not say how long it is.
+
+    Werkzeug cuts such a body off at the limit, without a word, so it is read here with one byte more than the limit.
+    """
+    if request.content_length is not None or "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return b""
+    limit = current_settings().max_body_bytes
+    request.max_content_length = limit + 1
+    body = request.get_data()
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _sign(answer: Response) -> Response:

@@ -80,7 +80,8 @@ class _Run:
         began = time.monotonic()
         say(self._servers.about_the_broker(self._settings))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._stop)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # it is, under nohup
+                signal.signal(number, self._stop)
         self._make_room()
         try:
             self._supervisor.start()
@@ -137,17 +138,15 @@ def _refuse_doubled_ports(chosen: Settings) -> None:
     (port, count), *_ = Counter(getattr(chosen, name) for name in names).most_common(1)
     if count > 1:
         doubled = " and ".join(PREFIX + name.upper() for name in names if getattr(chosen, name) == port)
-        raise EmbeddedError(f"{doubled} are all {port}: each needs a port of its own")
+        raise EmbeddedError(f"{doubled} are {port}: each needs a port of its own")
 
 
 def _way_out(chosen: Settings, port: int) -> str:
-    for name in (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS):
-        if getattr(chosen, name) == port:
-            return f"end that program, or choose another port with {PREFIX}{name.upper()}"
-    for name in RELAYS:
-        if getattr(chosen, name).endswith(f":{port}"):
-            return f"end that program, or choose another address with {PREFIX}{name.upper()}"
-    return "end that program"
+    for name in (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS, *RELAYS):
+        if str(getattr(chosen, name)).rpartition(":")[2] == str(port):
+            host = " (or another CONVEYOR_HOST)" if name in WEB_PORTS else ""
+            return f"choose another one with {PREFIX}{name.upper()}{host}, or end what uses it"
+    return "end what uses it"
 
 
 def _demonstrate(running: Settings, supervisor: Supervisor) -> dict[str, Any] | None:

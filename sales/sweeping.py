@@ -39,12 +39,13 @@ KEYED: tuple[Table, ...] = (customers, orders)
 # - quiet: no chain of this kind has ended for long, so that nobody can say which messages are lost.
 # Each kind for itself: a lost cancel would otherwise wait for the next cancel as long as orders are placed.
 _DUE = """
-    WITH finished AS (
+    WITH finished AS MATERIALIZED (
         SELECT kind,
             (SELECT max(other.started_at) FROM order_sagas AS other
              WHERE other.kind = kinds.kind AND other.reached_end) AS youngest,
-            NOT EXISTS (SELECT FROM order_sagas AS other
-                        WHERE other.kind = kinds.kind AND other.closed_at > now() - :quiet_after) AS quiet
+            coalesce(
+                (SELECT max(other.closed_at) FROM order_sagas AS other
+                 WHERE other.kind = kinds.kind) < now() - :quiet_after, true) AS quiet
         FROM (VALUES ('place'), ('cancel')) AS kinds(kind)
     )
     SELECT order_sagas.*, coalesce(sent_at < youngest, false) AS lost

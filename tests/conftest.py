@@ -32,11 +32,16 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """RabbitMQ; where the machine has none the test is skipped, and in CI that is a failure."""
+def rabbitmq_installed() -> None:
+    """Where the machine has no RabbitMQ the test is skipped, and in CI that is a failure."""
     if installed() is None:
         missing = "needs RabbitMQ: install rabbitmq-server"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(rabbitmq_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ node for all tests; each has a virtual host of its own."""
     ports = {name: free_port() for name in ("port", "dist_port", "epmd_port", "management_port")}
     server = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"), **ports).start()
     yield server

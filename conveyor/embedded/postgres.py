@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -28,14 +29,6 @@ FOLDERS = (
     "usr/local/opt/postgresql*/bin",
     "Applications/Postgres.app/Contents/Versions/*/bin",
 )
-
-# In a user namespace root is somebody else, and its files still belong to root. Where namespaces are forbidden, as
-# inside many containers, it becomes nobody, who is allowed into root's private folders.
-WAYS_DOWN = (
-    ("unshare", "-U", "--map-user=1000", "--map-group=1000"),
-    ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-     "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"),
-)  # fmt: skip
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -149,13 +142,47 @@ def _database(name: str, role: str) -> Iterator[str]:
 
 
 def _not_as_root() -> tuple[str, ...]:
-    """PostgreSQL refuses to be root. What root puts before its commands, so that they are not."""
-    if os.geteuid() != 0:
+    """What goes before PostgreSQL's commands: it refuses to be root, or a user that the machine has no name for."""
+    user = os.geteuid()
+    if user != 0 and _has_name(user):
         return ()
-    for prefix in WAYS_DOWN:
+    for prefix in ways_down():
         if _works(prefix):
             return prefix
-    raise EmbeddedError("PostgreSQL will not run as root, and nothing here changes that: run as an ordinary user")
+    raise EmbeddedError(
+        f"PostgreSQL will not run as user {user}, which is root or has no name, and nothing here changes that: "
+        "run as an ordinary user"
+    )
+
+
+def ways_down() -> list[tuple[str, ...]]:
+    """Commands that run another one as ``nobody``, the best first.
+
+    In a user namespace the files still belong to the one who started it. Where namespaces are forbidden, as inside
+    many containers, root really becomes nobody, who is allowed into root's private folders.
+    """
+    user, group = _nobody()
+    rights = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
+    return [
+        ("unshare", "-U", f"--map-user={user}", f"--map-group={group}"),
+        ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *rights),
+    ]
+
+
+def _nobody() -> tuple[int, int]:
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        return 65534, 65534
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 @cache

@@ -6,6 +6,7 @@ Ctrl-C in a terminal reaches the supervisor only, and a kill reaches whatever th
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -30,10 +31,10 @@ class EmbeddedError(ConveyorError):
 
 
 class PortTaken(EmbeddedError):
-    """Another program listens on a port that is needed here."""
+    """A port that is needed here cannot be listened on: as a rule because another program does."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        super().__init__(f"port {port} on {host} is taken by another program")
+    def __init__(self, port: int, host: str, why: str) -> None:
+        super().__init__(f"port {port} on {host} {why}")
         self.port = port
 
 
@@ -247,15 +248,19 @@ def tail(log: Path, lines: int = 12) -> str:
 
 
 def require_free(port: int, host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
-    """Raises PortTaken where another program listens on this port."""
+    """Raises PortTaken where this port cannot be listened on, because another program does."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, kind) as probe:
         if kind == socket.SOCK_STREAM:  # a port that is only waiting out its last connection is free
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            raise PortTaken(port, host) from None
+        except OverflowError:
+            raise PortTaken(port, host, "is no port: the highest is 65535") from None
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            why = "is taken by another program" if taken else f"cannot be listened on: {error.strerror}"
+            raise PortTaken(port, host, why) from None
 
 
 def free_port() -> int:

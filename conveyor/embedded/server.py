@@ -5,7 +5,7 @@ from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import ClassVar, Self
 
-from conveyor.embedded.processes import RECORD, EmbeddedError, Process, inherited, require_free, tail
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, inherited, require_free
 from conveyor.embedded.unit import become_ready
 
 
@@ -94,9 +94,8 @@ class Server:
     def pid(self) -> int | None:
         return self.process.pid if self.process is not None else None
 
-    def last_words(self) -> str:
-        how = self.process.ending() if self.process is not None else "was never started"
-        return f"{self.name} {how}; the last lines of {self.log}:\n{tail(self.log)}"
+    def ending(self) -> str:
+        return self.process.ending() if self.process is not None else "was never started"
 
     def _prepare(self) -> None:
         """Make what has to be there before the first start: a data directory, passwords, a config file."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from conveyor.embedded.processes import EmbeddedError
-from conveyor.embedded.unit import Unit, become_ready
+from conveyor.embedded.unit import Unit, become_ready, last_words
 
 PAUSE = 0.1  # seconds between two looks at everything
 FIRST_BACK_OFF = 0.5
@@ -96,7 +96,7 @@ class Supervisor:
                 verb = "done" if unit.finishes else "ready"
                 self._say(f"  {unit.name}: {verb} after {now - life.began:.1f} s")
         elif not unit.finishes and not unit.alive():
-            raise EmbeddedError(unit.last_words())
+            raise EmbeddedError(last_words(unit))
 
     def watch(self) -> None:
         """Keep every unit running until ``stop()``; no death ends this."""
@@ -112,9 +112,9 @@ class Supervisor:
             if now >= life.due:
                 self._start_again(unit, life)
         elif not unit.alive():
-            how = unit.last_words().splitlines()[0]
+            how = unit.ending()
             unit.kill()
-            self._say(f"{how} Starting {unit.name} again in {life.died(now):g} s.")
+            self._say(f"{unit.name} {how} (log: {unit.log}). Starting it again in {life.died(now):g} s.")
         elif not life.ready and unit.healthy():
             life.ready = True
             self._say(f"{unit.name} is ready again after {now - life.began:.1f} s.")

@@ -14,6 +14,7 @@ class Unit(Protocol):
     """A server, a child process, or a job."""
 
     name: str
+    log: Path
     needs: tuple[str, ...]  # names of the units that must be ready before this one is started
     start_patience: float  # seconds from its start until it has to be ready
     stop_patience: float  # seconds from asking it to end until it is killed
@@ -35,8 +36,8 @@ class Unit(Protocol):
 
     def pid(self) -> int | None: ...
 
-    def last_words(self) -> str:
-        """How it ended and the last lines of its log, for people."""
+    def ending(self) -> str:
+        """How it ended, for people: "was killed by SIGKILL"."""
 
 
 @dataclass(eq=False)
@@ -54,11 +55,11 @@ class Child:
     forgiving: float = 0
     finishes: bool = False
     ready_file: Path | None = None  # a file that says "ready"; removed at each start
+    log: Path = field(init=False)
     process: Process | None = field(default=None, init=False)
 
-    @property
-    def log(self) -> Path:
-        return self.directory / "logs" / f"{self.name}.log"
+    def __post_init__(self) -> None:
+        self.log = self.directory / "logs" / f"{self.name}.log"
 
     def spawn(self) -> None:
         if self.ready_file is not None:
@@ -86,9 +87,13 @@ class Child:
     def pid(self) -> int | None:
         return self.process.pid if self.process is not None else None
 
-    def last_words(self) -> str:
-        how = self.process.ending() if self.process is not None else "was never started"
-        return f"{self.name} {how}; the last lines of {self.log}:\n{tail(self.log)}"
+    def ending(self) -> str:
+        return self.process.ending() if self.process is not None else "was never started"
+
+
+def last_words(unit: Unit) -> str:
+    """How a unit ended and the last lines of its log, for people."""
+    return f"{unit.name} {unit.ending()}; the last lines of {unit.log}:\n{tail(unit.log)}"
 
 
 def become_ready(unit: Unit, began: float) -> bool:
@@ -99,12 +104,12 @@ def become_ready(unit: Unit, began: float) -> bool:
     waited = time.monotonic() - began
     if not unit.alive() and not (unit.finishes and unit.healthy()):
         if waited > unit.forgiving:
-            raise EmbeddedError(unit.last_words())
+            raise EmbeddedError(last_words(unit))
         unit.kill()
         unit.spawn()
         return False
     if unit.healthy():
         return True
     if waited > unit.start_patience:
-        raise EmbeddedError(f"not ready after {unit.start_patience:.0f} s: {unit.last_words()}")
+        raise EmbeddedError(f"not ready after {unit.start_patience:.0f} s: {last_words(unit)}")
     return False

@@ -126,7 +126,8 @@ class TestPostgres:
     def test_root_is_served_where_namespaces_are_forbidden(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(postgres_module, "WAYS_DOWN", postgres_module.WAYS_DOWN[1:])
+        only_the_second = postgres_module.ways_down()[1:]
+        monkeypatch.setattr(postgres_module, "ways_down", lambda: only_the_second)
         tmp_path.chmod(0o700)
         server = Postgres(tmp_path / "stack" / "postgres", free_port()).start()
         try:

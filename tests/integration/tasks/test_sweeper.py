@@ -3,10 +3,16 @@
 Time passes by moving every moment in the database into the past.
 """
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -215,6 +221,34 @@ class TestALostOrder:
             return len(found.all())
 
 
+class TestAFlaggedOrder:
+    def test_takes_no_place_of_another_in_the_round(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sweeping, "MOST", 2)
+        self.flag(shop, [shop.place(), shop.place()])
+        lost = shop.place()
+        shop.finish(shop.place())
+        shop.wait(31)
+        assert orders_in(shop.sweep()) == [str(lost)]
+
+    def test_is_left_alone_when_it_was_flagged_a_moment_ago(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        lost = shop.place()
+        shop.finish(shop.place())
+        shop.wait(31)
+        lock = sweeping._lock
+
+        def after_the_flag(*arguments: Any) -> Any:
+            self.flag(shop, [lost])
+            return lock(*arguments)
+
+        monkeypatch.setattr(sweeping, "_lock", after_the_flag)
+        assert shop.sweep() == []
+
+    @staticmethod
+    def flag(shop: Shop, order_ids: list[UUID]) -> None:
+        with transaction(shop.sessions) as session:
+            session.execute(update(orders).where(orders.c.id.in_(order_ids)).values(needs_attention=True))
+
+
 class TestAnOrderThatOnlyWaits:
     def test_is_left_alone_while_older_orders_are_finishing(self, shop: Shop) -> None:
         older = shop.place()
@@ -340,6 +374,23 @@ class TestTwoSweepers:
         with transaction(shop.sessions) as step:
             step.execute(select(orders).where(orders.c.id == busy).with_for_update())
             assert orders_in(shop.sweep()) == [str(lost)]
+
+
+def test_the_process_sweeps_until_it_is_told_to_stop(shop: Shop, tmp_path: Path) -> None:
+    lost = shop.place()
+    shop.finish(shop.place())
+    shop.wait(31)
+    ready = tmp_path / "ready"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "conveyor", "sweeper"], env=os.environ | {"CONVEYOR_READY_FILE": str(ready)}
+    )
+    deadline = datetime.now(UTC) + timedelta(seconds=30)
+    while not (ready.exists() and shop.waiting()) and datetime.now(UTC) < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert ready.exists()
+    assert orders_in(shop.waiting()) == [str(lost)]
 
 
 class TestASilentParcel:

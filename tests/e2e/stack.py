@@ -1,0 +1,184 @@
+"""A whole stack, started as people start it: ``python -m conveyor run``, in a directory and on ports of its own."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import psycopg2
+
+ROOT = Path(__file__).parents[2]
+PYTHON = sys.executable
+T = TypeVar("T")
+
+PORTS = ("gateway_port", "sales_port", "inventory_port", "delivery_port", "flower_port", "postgres_port", "valkey_port",
+         "broker_port", "rabbitmq_dist_port", "rabbitmq_epmd_port", "rabbitmq_management_port")  # fmt: skip
+RELAYS = ("sales_relay", "inventory_relay", "delivery_relay")
+#: What Flower's API asks for: without a login it answers nobody.
+FLOWER_LOGIN = "operator:seen"
+
+
+def until(condition: Callable[[], T], seconds: float = 60.0, what: str = "") -> T:
+    """Poll until the condition holds and return what it said. Raises AssertionError."""
+    deadline = time.monotonic() + seconds
+    while not (said := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition}"
+        time.sleep(0.05)
+    return said
+
+
+def free_ports(count: int) -> Iterator[int]:
+    """Ports that nobody listens on, below those that the system gives to outgoing connections: a server that is
+    killed and started again would otherwise find its port taken by one of these, once in a while."""
+    port = random.randrange(24_000, 31_000)
+    while count:
+        port += 1
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            count -= 1
+            yield port
+
+
+class Stack:
+    """One stack on disk: started, stopped, killed and started again, and looked at from outside."""
+
+    def __init__(self, state: Path, **settings: str) -> None:
+        """``settings`` by field name: ``embedded_broker="valkey"``."""
+        self.state = state
+        ports = free_ports(len(PORTS) + len(RELAYS))
+        chosen = {"state_dir": str(state), "flower_basic_auth": FLOWER_LOGIN}
+        chosen |= {name: str(next(ports)) for name in PORTS} | {name: f"127.0.0.1:{next(ports)}" for name in RELAYS}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CONVEYOR_", "FLOWER_"))}
+        told = {f"CONVEYOR_{name.upper()}": value for name, value in (chosen | settings).items()}
+        self.environment = inherited | {"PYTHONPATH": str(ROOT)} | told
+        self.supervisor: subprocess.Popen[bytes] | None = None
+        self.output = state.with_name(f"{state.name}.out")
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it, and do not wait."""
+        with self.output.open("ab") as output:
+            command = [PYTHON, "-m", "conveyor", "run", "--no-first-order"]
+            # A folder that is not the project's: what is found must be found through the settings.
+            self.supervisor = subprocess.Popen(
+                command, env=self.environment, stdout=output, stderr=output, cwd=self.state.parent
+            )
+        return self.supervisor
+
+    def start(self, seconds: float = 180.0) -> "Stack":
+        """Start it and wait until it says that it is ready."""
+        process = self.launch()
+        until(lambda: self.ready() or process.poll() is not None, seconds, f"ready; it says:\n{self.said()}")
+        assert process.poll() is None, f"it ended instead of getting ready:\n{self.said()}"
+        return self
+
+    def ready(self) -> bool:
+        """Is it this start's stack.json, and does it say so?"""
+        found = self.described()
+        return bool(found and found["ready"] and self.supervisor and found["supervisor"] == self.supervisor.pid)
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 120.0) -> int:
+        """Ask it to end, wait, and return its exit code."""
+        assert self.supervisor is not None
+        self.supervisor.send_signal(number)
+        return self.supervisor.wait(seconds)
+
+    def clean_up(self) -> None:
+        """End whatever is left of it, after a test that went wrong."""
+        if self.supervisor is not None and self.supervisor.poll() is None:
+            self.supervisor.kill()
+            self.supervisor.wait()
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def described(self) -> dict[str, Any] | None:
+        """What stack.json says; None where there is none."""
+        try:
+            return dict(json.loads((self.state / "stack.json").read_text()))
+        except FileNotFoundError:
+            return None
+
+    def said(self) -> str:
+        """Everything it has printed."""
+        return self.output.read_text() if self.output.exists() else ""
+
+    def hears(self, words: str, since: int = 0, seconds: float = 60.0) -> None:
+        """Wait until it prints this, behind the first ``since`` characters."""
+        until(lambda: words in self.said()[since:], seconds, f"{words!r} in:\n{self.said()[since:]}")
+
+    def pid(self, name: str) -> int:
+        described = self.described()
+        assert described is not None
+        return int(described["processes"][name])
+
+    def signal(self, name: str, number: int = signal.SIGKILL) -> int:
+        """Send one of its processes a signal, found as anybody would find it; its pid."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def variables(self) -> dict[str, str]:
+        """The environment that leads to it, with its passwords."""
+        described = self.described()
+        assert described is not None
+        return self.environment | described["environment"]
+
+    def setting(self, name: str) -> str:
+        return self.variables()[f"CONVEYOR_{name.upper()}"]
+
+    def conveyor(self, *arguments: str, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
+        """Run a command of the operator's beside it, told nothing but the state directory."""
+        environment = {name: value for name, value in self.environment.items() if not name.startswith("CONVEYOR_")}
+        environment["CONVEYOR_STATE_DIR"] = str(self.state)
+        return subprocess.run(
+            [PYTHON, "-m", "conveyor", *arguments],
+            env=environment, cwd=self.state.parent, capture_output=True, text=True, timeout=seconds,
+        )  # fmt: skip
+
+    def ask(self, service: str, query: str, **values: object) -> list[tuple[Any, ...]]:
+        """Look into a database."""
+        with contextlib.closing(psycopg2.connect(self.setting(f"{service}_database_url"))) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(query, values)
+                return cursor.fetchall()
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that belongs to it, whoever started it: the state directory is in its command, its working
+        directory or its environment. This process and its supervisor's output file do not count."""
+        return [each for each in psutil.process_iter() if each.pid != os.getpid() and self._owns(each)]
+
+    def _owns(self, process: psutil.Process) -> bool:
+        mark = str(self.state)
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            places = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        return any(f"{mark}/" in f"{place}/" for place in places)
+
+
+@contextlib.contextmanager
+def beside(stack: Stack, *command: str, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of an operator's own next to the stack, with the settings that lead to it; ended at the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=stack.variables() | environment, cwd=stack.state.parent, stdout=output, stderr=output
+        )
+    try:
+        yield process
+        process.terminate()
+        process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
