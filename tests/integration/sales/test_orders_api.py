@@ -78,6 +78,7 @@ class TestPlace:
     def test_a_price_that_the_customer_saw_is_shown_until_the_catalogue_has_spoken(self, shop: Shop) -> None:
         order = shop.place(price="12.5")
         assert (order["items"][0]["price"], order["total_amount"]) == ("12.50", None)
+        assert shop.order(order) == order
 
     def test_a_customer_that_does_not_exist_is_refused_by_the_name_of_the_field(self, shop: Shop) -> None:
         answer = shop.http.post("/orders", json={**shop.draft(2), "customer_id": str(uuid7())})
