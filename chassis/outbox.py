@@ -7,9 +7,6 @@ A row is one message in waiting: the task to run, the bundle it is run on, and t
 it. The relay merges rows of the same task and the same remaining links into one message, but never ``alone`` rows.
 """
 
-import atexit
-import socket
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +14,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Identity, In
 from sqlalchemy.orm import Session
 
 from chassis.database import after_commit, chassis_metadata
+from chassis.wake import wake
 
 outbox = Table(
     "outbox",
@@ -48,25 +46,3 @@ def enqueue(session: Session, links: Sequence[Link], bundle: Bundle | None = Non
         session.info["relay_woken"] = True
         after_commit(session, lambda: wake(session.info["relay"]))
     return row_id
-
-
-_waker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-_waker.setblocking(False)
-atexit.register(_waker.close)
-_addresses: dict[str, tuple[tuple[str, int], float]] = {}
-
-
-def wake(relay: str) -> None:
-    """Tell the relay that there is work; a datagram that may get lost, since the relay polls as well.
-
-    ``relay`` is ``host:port``. The name is looked up again every ten seconds: a restarted container has a new address.
-    """
-    address, good_until = _addresses.get(relay, (("", 0), 0.0))
-    try:
-        if good_until < time.monotonic():
-            host, _, port = relay.rpartition(":")
-            address = (socket.gethostbyname(host), int(port))
-            _addresses[relay] = (address, time.monotonic() + 10)
-        _waker.sendto(b"", address)
-    except OSError:
-        _addresses[relay] = (address, time.monotonic() + 10)

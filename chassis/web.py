@@ -126,9 +126,9 @@ def request_digest() -> str:
 
 
 def check_version(version: int) -> None:
-    """Refuse the request if it was made for another version than this one. Raises Stale."""
+    """Refuse the request if it was made for other versions than this one (``If-Match``). Raises Stale."""
     wanted = request.headers.get("If-Match")
-    if wanted is not None and wanted.strip() not in ("*", etag(version)):
+    if wanted is not None and not {"*", etag(version)} & {each.strip() for each in wanted.split(",")}:
         raise Stale(f"If-Match is {wanted}, the newest version is {etag(version)}. Read it again.")
 
 
