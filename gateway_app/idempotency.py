@@ -14,7 +14,8 @@ from secrets import token_hex
 import msgspec
 import structlog
 
-from chassis.cache import Cache, CacheAway
+from chassis.cache import Cache
+from chassis.errors import CacheAway
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.settings import Settings
 from gateway_app.errors import KeyInProgress

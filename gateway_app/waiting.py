@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from chassis.cache import Cache, CacheAway
-from chassis.errors import Unavailable
+from chassis.cache import Cache
+from chassis.errors import CacheAway, Unavailable
 from chassis.settings import Settings
 from gateway_app.upstream import Answer, Request, Upstream
 
