@@ -12,6 +12,7 @@
 | the OpenAPI document, completed, and its page        | documents   |
 | a request sent twice makes one row                   | idempotency |
 | Redis with short timeouts; announcing what has ended | cache       |
+| hearing what was announced                           | listening   |
 | structured logs, correlation ids                     | logs        |
 | running an Alembic history                           | migrations  |
 """
