@@ -7,8 +7,9 @@
 | the outbox table, ``enqueue()``, waking the relay    | outbox      |
 | attempts at a message that may kill its worker       | attempts    |
 | the error tree                                       | errors      |
-| the base Flask app, problem+json, health, OpenAPI    | web         |
-| how the OpenAPI document describes refusals          | openapi     |
+| the base Flask app, problem+json, health             | web         |
+| what the OpenAPI document says of refusals           | openapi     |
+| the OpenAPI document, completed, and its page        | documents   |
 | a request sent twice makes one row                   | idempotency |
 | Redis with short timeouts; announcing what has ended | cache       |
 | structured logs, correlation ids                     | logs        |

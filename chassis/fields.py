@@ -21,9 +21,13 @@ class Body(Schema):
 
 
 class Text(fields.String):
-    """Text of ``least`` to ``most`` characters that a database can hold: no NUL, no half of a surrogate pair."""
+    """Text of ``least`` to ``most`` characters that a database can hold: no NUL, no half of a surrogate pair.
+
+    Where it may not be empty, blanks alone will not do either.
+    """
 
     def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
+        self._least = least
         checks = [validate.Length(min=least, max=most)]
         given = options.pop("validate", [])
         checks += given if isinstance(given, list) else [given]
@@ -33,7 +37,7 @@ class Text(fields.String):
         text = super()._deserialize(value, attr, data, **options)
         if "\x00" in text or any("\ud800" <= each <= "\udfff" for each in text):
             raise ValidationError("Contains a character that cannot be stored.")
-        if self.required and not text.strip():
+        if self._least and not text.strip():
             raise ValidationError("Must not be blank.")
         return text
 

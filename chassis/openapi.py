@@ -9,6 +9,7 @@ from marshmallow import INCLUDE, Schema, fields
 from chassis.errors import AppError
 
 PROBLEM_JSON = "application/problem+json"
+_PROBLEM = "#/components/schemas/Problem"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -45,7 +46,7 @@ def refuses(blueprint: Blueprint, *errors: type[AppError]) -> Callable[[View], V
     def document(view: View) -> View:
         for status, kinds in by_status.items():
             described = "; ".join(f"`{each.code}`: {each.title}" for each in kinds)
-            examples = {each.code: {"value": _example(each)} for each in kinds}
+            examples = {each.code: {"value": example_of(each)} for each in kinds}
             answer = blueprint.alt_response(
                 status, schema=Problem, content_type=PROBLEM_JSON, description=described, examples=examples
             )
@@ -55,7 +56,19 @@ def refuses(blueprint: Blueprint, *errors: type[AppError]) -> Callable[[View], V
     return document
 
 
-def _example(error: type[AppError]) -> dict[str, Any]:
+def add_refusal(operation: dict[str, Any], error: type[AppError]) -> None:
+    """Add a refusal to an operation of a finished document."""
+    answers = operation["responses"]
+    status = str(error.status)
+    if "content" not in answers.get(status, {}):
+        answers[status] = {"description": "", "content": {PROBLEM_JSON: {"schema": {"$ref": _PROBLEM}}}}
+    answer = answers[status]
+    answer["description"] = "; ".join(filter(None, [answer["description"], f"`{error.code}`: {error.title}"]))
+    answer["content"][PROBLEM_JSON].setdefault("examples", {})[error.code] = {"value": example_of(error)}
+
+
+def example_of(error: type[AppError]) -> dict[str, Any]:
+    """What a client sees of this refusal."""
     return {
         "type": f"urn:conveyor:problem:{error.code}",
         "title": error.title,

@@ -7,6 +7,7 @@ Every answer that is not a success is ``application/problem+json`` (RFC 9457) wi
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, cast
 
 import structlog
@@ -18,6 +19,7 @@ from uuid_utils.compat import uuid7
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chassis.database import Fault, fault_of
+from chassis.documents import Document, complete, describe_money, publish
 from chassis.errors import AppError, Invalid, Stale, Unavailable, Unsupported
 from chassis.idempotency import RequestKey
 from chassis.openapi import PROBLEM_JSON, Problem
@@ -34,17 +36,22 @@ Check = Callable[[], None]
 
 
 def create_base_app(
-    name: str, settings: Settings, blueprints: Iterable[Blueprint], checks: Mapping[str, Check]
+    name: str,
+    settings: Settings,
+    blueprints: Iterable[Blueprint],
+    checks: Mapping[str, Check],
+    document: Callable[[], Document] | None = None,
 ) -> Flask:
-    """An app with everything that all apps share. ``checks`` raise when the dependency they are named for is down."""
+    """An app with everything that all apps share. ``checks`` raise when the dependency they are named for is down.
+
+    ``document`` makes the OpenAPI document, where it is not the blueprints'.
+    """
     app = Flask(name)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         API_TITLE=f"Conveyor {name}",
         API_VERSION="0.1.0",
         OPENAPI_VERSION="3.1.0",
-        OPENAPI_URL_PREFIX="/",
-        OPENAPI_JSON_PATH="openapi.json",
         PROPAGATE_EXCEPTIONS=False,
     )
     app.extensions["settings"] = settings
@@ -53,8 +60,10 @@ def create_base_app(
     app.after_request(_sign)
     _add_health(app, checks)
     api = ProblemApi(app)
+    api.ma_plugin.converter.add_attribute_function(describe_money)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
+    publish(app, document or cache(lambda: complete(api.spec.to_dict(), app)))
     app.register_error_handler(AppError, problem_of)
     app.register_error_handler(Exception, _unforeseen)
     return app
@@ -116,9 +125,9 @@ def request_digest() -> str:
 
 
 def check_version(version: int) -> None:
-    """Refuse the request if it was made for another version than this one. Raises Stale."""
+    """Refuse the request if it was made for other versions than this one (``If-Match``). Raises Stale."""
     wanted = request.headers.get("If-Match")
-    if wanted is not None and wanted.strip() not in ("*", etag(version)):
+    if wanted is not None and not {"*", etag(version)} & {each.strip() for each in wanted.split(",")}:
         raise Stale(f"If-Match is {wanted}, the newest version is {etag(version)}. Read it again.")
 
 
@@ -206,9 +215,10 @@ def _identify() -> None:
 
 
 def _refuse_other_media() -> None:
-    if request.method in ("POST", "PUT", "PATCH") and (request.content_length or _chunked_body()):
-        if not request.is_json:
-            raise Unsupported(f"Send application/json, not {request.mimetype or 'a body without Content-Type'}.")
+    if request.method not in ("POST", "PUT", "PATCH"):
+        return
+    if (request.content_length or _chunked_body()) and not request.is_json:
+        raise Unsupported(f"Send application/json, not {request.mimetype or 'a body without Content-Type'}.")
 
 
 def _chunked_body() -> bytes:

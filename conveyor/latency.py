@@ -3,13 +3,15 @@
 import json
 import math
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from chassis.errors import ConveyorError
 from chassis.settings import PREFIX, Settings, read
 from conveyor import stack
 from conveyor.client import Gateway
-from conveyor.embedded.processes import free_port, inherited, tail
+from conveyor.embedded.processes import PortTaken, inherited, require_free, tail
 from conveyor.order.follow import follow
 from conveyor.parallel import progress
 from conveyor.target import leads_elsewhere, target
@@ -140,12 +142,12 @@ def between_events(events: Sequence[Mapping[str, str]]) -> float:
     return (ended - began).total_seconds() * 1_000
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95, p99 and the largest, by nearest rank; nothing where there are no values."""
-    if not values:
-        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
+def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """p50, p95, p99 and the largest, by nearest rank; None where there are no values."""
     ordered = sorted(values)
     ranks = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    if not ordered:
+        return dict.fromkeys(ranks)
     return {name: round(ordered[math.ceil(part * len(ordered)) - 1], 3) for name, part in ranks.items()}
 
 
@@ -189,13 +191,22 @@ def own_stack(state: Path) -> dict[str, str]:
     """The variables of a stack that stands in nobody's way: every port is one that was free just now."""
     variables = {name: value for name, value in os.environ.items() if name == f"{PREFIX}EMBEDDED_BROKER"}
     variables[f"{PREFIX}STATE_DIR"] = str(state)
-    taken: set[int] = set()
+    ports = _free_ports()
     for each in fields(Settings):
-        if each.name.endswith(("_port", "_relay")):
-            port = next(port for port in iter(free_port, 0) if port not in taken)
-            taken.add(port)
-            variables[PREFIX + each.name.upper()] = str(port) if each.name.endswith("_port") else f"127.0.0.1:{port}"
+        if each.name.endswith("_port"):
+            variables[PREFIX + each.name.upper()] = str(next(ports))
+        elif each.name.endswith("_relay"):
+            variables[PREFIX + each.name.upper()] = f"127.0.0.1:{next(ports)}"
     return variables
+
+
+def _free_ports() -> Iterator[int]:
+    """Ports below those that the system gives to outgoing connections: they stay free until they are needed."""
+    for port in range(random.randrange(20_000, 30_000), 32_768):
+        with suppress(PortTaken):
+            require_free(port)
+            require_free(port, kind=socket.SOCK_DGRAM)
+            yield port
 
 
 def _await_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> None:

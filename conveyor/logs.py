@@ -4,6 +4,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -43,8 +44,9 @@ def logs(names: tuple[str, ...], follow: bool, lines: int) -> None:
     for name, line in last_lines(files, lines):
         click.echo(f"{name:<{width}} | {line}")
     if follow:
-        for name, line in new_lines(ends):
-            click.echo(f"{name:<{width}} | {line}")
+        with suppress(KeyboardInterrupt):
+            for name, line in new_lines(ends):
+                click.echo(f"{name:<{width}} | {line}")
 
 
 def _chosen(folder: Path, names: Iterable[str]) -> list[Path]:

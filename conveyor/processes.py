@@ -3,7 +3,7 @@
 import click
 
 from chassis.logs import configure_logs
-from chassis.settings import settings
+from conveyor.target import join
 from conveyor.worker import SERVICES
 
 
@@ -11,16 +11,18 @@ from conveyor.worker import SERVICES
 @click.argument("service", type=click.Choice(SERVICES))
 def relay(service: str) -> None:
     """Move SERVICE's outbox rows to the broker until told to stop (SIGTERM)."""
+    settings = join(f"{service}_database_url", "broker_url")
     from tasks.relay import run_relay
 
-    configure_logs(settings(), f"relay-{service}")
-    run_relay(service, settings())
+    configure_logs(settings, f"relay-{service}")
+    run_relay(service, settings)
 
 
 @click.command()
 def sweeper() -> None:
     """Move on the orders that stopped moving, until told to stop (SIGTERM)."""
+    settings = join("sales_database_url")
     from tasks.sweeper import run_sweeper
 
-    configure_logs(settings(), "sweeper")
-    run_sweeper(settings())
+    configure_logs(settings, "sweeper")
+    run_sweeper(settings)

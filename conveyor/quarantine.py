@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import Fault, fault_of, open_database, transaction
 from chassis.logs import configure_logs
-from chassis.settings import settings
 from conveyor.databases import DatabaseDown
-from conveyor.target import target
+from conveyor.target import join, target
 from sales import faults, queries
 from sales.errors import MessageNotFound, NotReplayable
 
@@ -41,10 +40,11 @@ def quarantine() -> None:
 @quarantine.command()
 def run() -> None:
     """Bring dead letters into the quarantine, until told to stop (SIGTERM)."""
+    settings = join("sales_database_url", "broker_url")
     from tasks.quarantine import run_quarantine
 
-    configure_logs(settings(), "quarantine")
-    run_quarantine(settings())
+    configure_logs(settings, "quarantine")
+    run_quarantine(settings)
 
 
 @quarantine.command("list")

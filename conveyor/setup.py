@@ -3,7 +3,7 @@
 import click
 
 from chassis.migrations import migrate as migrate_database
-from chassis.settings import settings
+from conveyor.target import join
 from conveyor.worker import SERVICES
 
 
@@ -12,6 +12,7 @@ from conveyor.worker import SERVICES
 @click.option("--to", default="head", show_default=True, help="A revision, -1 for one step back, or base.")
 def migrate(services: tuple[str, ...], to: str) -> None:
     """Bring the databases of SERVICES (all of them where none is named) to the newest schema."""
+    join(*(f"{service}_database_url" for service in services or SERVICES))
     for service in services or SERVICES:
         migrate_database(service, to)
         click.echo(f"{service}: migrated to {to}")
@@ -20,13 +21,14 @@ def migrate(services: tuple[str, ...], to: str) -> None:
 @click.command()
 def topology() -> None:
     """Declare exchanges, queues and dead-letter queues. Safe to repeat; needed once before workers start."""
+    broker_url = join("broker_url").require("broker_url")
     from kombu import Connection
 
     from chassis.errors import ConveyorError
     from tasks.topology import declare
 
     try:
-        with Connection(settings().require("broker_url"), connect_timeout=5) as connection:
+        with Connection(broker_url, connect_timeout=5) as connection:
             declared = declare(connection)
     except OSError as error:
         raise ConveyorError(f"the broker cannot be reached: {error}") from error

@@ -34,6 +34,7 @@ class Status:
     wait, and that are dead (None where the broker has no dead-letter queues).
     """
 
+    stack: str | None = None
     processes: list[dict[str, Any]] = field(default_factory=list)
     gateway: dict[str, Any] | None = None
     queues: dict[str, dict[str, int | None]] = field(default_factory=dict)
@@ -87,7 +88,9 @@ def look_at(settings: Settings) -> Status:
 def _look_at_processes(seen: Status, settings: Settings) -> None:
     running = stack.running(settings.state_dir)
     if running is None:
+        seen.stack = f"none runs on {settings.state_dir}: `conveyor run` starts one"
         return
+    seen.stack = f"{settings.state_dir}, process {running.supervisor}{'' if running.ready else ', not ready yet'}"
     for name, pid in sorted(running.processes.items()):
         alive = started(pid) is not None
         ready = Path(settings.state_dir, "ready", name)
@@ -135,6 +138,8 @@ def _look_at_orders(seen: Status, databases: Databases) -> None:
 
 
 def _lines(seen: Status) -> Iterator[str]:
+    if seen.stack:
+        yield f"stack: {seen.stack}"
     if seen.processes:
         yield "processes"
         for each in seen.processes:

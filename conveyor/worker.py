@@ -10,9 +10,9 @@ import time
 import click
 import structlog
 
-from celeryconfig import queues_of
 from chassis.logs import configure_logs
-from chassis.settings import settings
+from chassis.settings import Settings
+from conveyor.target import join
 
 SERVICES = ("sales", "inventory", "delivery")
 
@@ -31,15 +31,22 @@ def worker(service: str, queues: str | None, concurrency: int, events: bool, nam
     \b
     conveyor worker inventory
     conveyor worker inventory --queues stock_reservation_queue --concurrency 4
+
+    Database and broker are those of the environment, else of the stack that `conveyor run` has running here.
     """
+    settings = join(f"{service}_database_url", "broker_url", "redis_url")
+    settings.database_url(service)
+    settings.require("broker_url")
     chosen = _chosen(service, queues)
     if concurrency == 1:
         sys.exit(_work(service, chosen, events, name or f"{service}-{os.getpid()}"))
     arguments = [sys.executable, "-m", "conveyor", "worker", service, "--queues", ",".join(chosen)]
-    sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, name or service))
+    sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, name or service, settings))
 
 
 def _chosen(service: str, queues: str | None) -> list[str]:
+    from celeryconfig import queues_of
+
     known = queues_of(service)
     chosen = [each.strip() for each in queues.split(",") if each.strip()] if queues else known
     for queue in chosen:
@@ -52,8 +59,6 @@ def _chosen(service: str, queues: str | None) -> list[str]:
 
 def _work(service: str, queues: list[str], events: bool, name: str) -> int:
     """One process: one thread that works, and one that keeps the heartbeat and answers control commands."""
-    settings().database_url(service)
-    settings().require("broker_url")
     app = importlib.import_module(f"tasks.{service}").app
     # Quiet: Celery's banner would be the only lines on this process's output that are not logs.
     arguments = ["--quiet", "worker", "--pool", "threads", "--concurrency", "1", "--queues", ",".join(queues)]
@@ -62,9 +67,9 @@ def _work(service: str, queues: list[str], events: bool, name: str) -> int:
     return 0
 
 
-def _keep_running(arguments: list[str], count: int, name: str) -> int:
+def _keep_running(arguments: list[str], count: int, name: str, settings: Settings) -> int:
     """``count`` processes; one that dies is started again. Ends when told to, after all of them have ended."""
-    configure_logs(settings(), "workers")
+    configure_logs(settings, "workers")
     stopping = False
 
     def stop(_number: int, _frame: object) -> None:

@@ -8,6 +8,7 @@ from chassis.settings import settings as settings_of_process
 from chassis.web import create_base_app
 from gateway_app.api import Door, add_routes
 from gateway_app.idempotency import Keys
+from gateway_app.openapi import PublicDocument
 from gateway_app.upstream import Upstream
 from gateway_app.waiting import Waiting
 
@@ -19,7 +20,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or settings_of_process()
     cache = Cache(settings.require("redis_url"), settings.redis_timeout)
     services = {name: Upstream(name, getattr(settings, f"{name}_url"), settings) for name in SERVICES}
-    app = create_base_app("gateway", settings, [], {})
+    app = create_base_app("gateway", settings, [], {}, PublicDocument(services))
     app.extensions["door"] = Door(services, Keys(cache, settings), Waiting(cache, services["sales"], settings))
     add_routes(app)
     return app

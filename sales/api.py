@@ -1,4 +1,4 @@
-"""Sales' HTTP routes: load, call, dump."""
+"""HTTP routes of sales: load, call, dump."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,125 +6,158 @@ from uuid import UUID
 
 from flask import url_for
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 
 from chassis.database import transaction
+from chassis.errors import Stale
+from chassis.idempotency import IdempotencyKeyReused
+from chassis.openapi import refuses
 from chassis.web import check_version, correlation_id, database, etag, request_key
-from sales import queries, service
-from sales.schemas import (
-    CancelIn,
-    CustomerFilters,
-    CustomerIn,
-    CustomerList,
-    CustomerOut,
-    EventList,
-    OrderFilters,
-    OrderIn,
-    OrderList,
-    OrderOut,
-    StatusIn,
-)
+from sales import queries, schemas, service
+from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, UnknownCustomer
 from sales.status import ENDED, OrderStatus
+
+blueprint = Blueprint("sales", __name__, description="Customers, their orders, and what becomes of these")
+
+_ETAG = {"ETag": {"description": "the order's version", "schema": {"type": "string"}, "example": '"3"'}}
+_LOCATION = {"Location": {"description": "where it is found", "schema": {"type": "string"}}}
+_REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true`: this key's request was carried out before; this is its row as it is now",
+        "schema": {"type": "string"},
+    }
+}
+_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "makes it safe to send the request again",
+}
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "example": '"3"',
+    "description": "the ETag that this was decided on; any other version answers 412",
+}
 
 Answer = tuple[Any, int, dict[str, str]]
 
-blueprint = Blueprint("sales", __name__, description="Orders and customers")
 
-
-@blueprint.post("/orders")
-@blueprint.arguments(OrderIn)
-@blueprint.response(201, OrderOut)
+@blueprint.post("/orders", parameters=[_KEY])
+@blueprint.arguments(schemas.OrderIn)
+@blueprint.response(201, schemas.OrderOut, example=schemas.PLACED, headers={**_LOCATION, **_ETAG, **_REPLAYED})
+@refuses(blueprint, UnknownCustomer, IdempotencyKeyReused)
 def place_order(draft: Mapping[str, Any]) -> Answer:
-    """Take an order. It is stored before the answer, and checked, reserved and dispatched afterwards."""
+    """Take an order
+
+    It is stored before the answer, and checked, priced, reserved and dispatched afterwards.
+    """
     with transaction(database()) as session:
         order, replayed = service.place_order(session, draft, request_key(), correlation_id())
-    return _created(order, "sales.show_order", replayed, order_id=order["id"])
+    location = url_for("sales.show_order", order_id=order["id"])
+    return order, 201, {"Location": location, "ETag": etag(order["version"]), **_replay(replayed)}
 
 
 @blueprint.get("/orders")
-@blueprint.arguments(OrderFilters, location="query")
-@blueprint.response(200, OrderList)
+@blueprint.arguments(schemas.OrderFilters, location="query", unknown=RAISE)
+@blueprint.response(200, schemas.OrderPage, example={"items": [schemas.ORDER], "next_cursor": None})
 def list_orders(filters: Mapping[str, Any]) -> Any:
-    """A page of orders, newest first unless asked otherwise."""
+    """Orders, newest first unless asked otherwise"""
     with transaction(database()) as session:
         return queries.list_orders(session, filters)
 
 
 @blueprint.get("/orders/<uuid:order_id>")
-@blueprint.response(200, OrderOut)
+@blueprint.response(200, schemas.OrderOut, example=schemas.ORDER, headers=_ETAG)
+@refuses(blueprint, OrderNotFound)
 def show_order(order_id: UUID) -> Answer:
-    """An order."""
+    """An order"""
     with transaction(database()) as session:
         return _tagged(queries.order_with_items(session, order_id), 200)
 
 
 @blueprint.get("/orders/<uuid:order_id>/events")
-@blueprint.response(200, EventList)
+@blueprint.response(200, schemas.Timeline, example={"items": [schemas.EVENT], "next_cursor": None})
+@refuses(blueprint, OrderNotFound)
 def show_events(order_id: UUID) -> Any:
-    """An order's timeline, oldest first: what happened, when, by whom and why."""
+    """An order's timeline: what happened, when, by whom and why"""
     with transaction(database()) as session:
         return {"items": queries.events_of(session, order_id), "next_cursor": None}
 
 
-@blueprint.put("/orders/<uuid:order_id>/status")
-@blueprint.arguments(StatusIn)
-@blueprint.response(202, OrderOut)
-def change_status(wanted: Mapping[str, Any], order_id: UUID) -> Answer:
-    """Cancel an order, or move its parcel on. 202: asked for, and under way; 200: it is that already."""
+@blueprint.put("/orders/<uuid:order_id>/status", parameters=[_IF_MATCH])
+@blueprint.arguments(schemas.StatusIn)
+@blueprint.response(202, schemas.OrderOut, example=schemas.ORDER, headers=_ETAG, description="asked for")
+@blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.ORDER, description="it is that already")
+@refuses(blueprint, OrderNotFound, IllegalTransition, Stale)
+def change_status(wanted: Mapping[str, str], order_id: UUID) -> Answer:
+    """Cancel an order, or move its parcel on
+
+    The parcel is delivery's: this asks for the move, and the order follows when delivery has made it.
+    """
     status = OrderStatus(wanted["status"])
+    if status == OrderStatus.CANCELLED:
+        return _cancel(order_id)
     with transaction(database()) as session:
-        if status == OrderStatus.CANCELLED:
-            order = service.request_cancel(session, order_id, correlation_id(), check_version=check_version)
-            return _tagged(order, 200 if order["status"] in ENDED else 202)
-        order, asked = service.request_move(session, order_id, status, correlation_id(), check_version=check_version)
-        return _tagged(order, 202 if asked else 200)
+        check_version(service.hold_order(session, order_id).version)
+        order, asked = service.request_move(session, order_id, status, correlation_id())
+    return _tagged(order, 202 if asked else 200)
 
 
-@blueprint.post("/orders/<uuid:order_id>/cancel")
-@blueprint.arguments(CancelIn, required=False)
-@blueprint.response(202, OrderOut)
-def cancel_order(why: Mapping[str, Any] | None, order_id: UUID) -> Answer:
-    """Cancel an order, at any moment before its parcel leaves. 202: under way; 200: cancelled already."""
-    reason = (why or {}).get("reason")
-    with transaction(database()) as session:
-        order = service.request_cancel(session, order_id, correlation_id(), reason=reason, check_version=check_version)
-    return _tagged(order, 200 if order["status"] in ENDED else 202)
+@blueprint.post("/orders/<uuid:order_id>/cancel", parameters=[_IF_MATCH])
+@blueprint.arguments(schemas.CancelIn, required=False)
+@blueprint.response(202, schemas.OrderOut, example=schemas.CANCELLING, headers=_ETAG, description="under way")
+@blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.CANCELLED, description="it is cancelled already")
+@refuses(blueprint, OrderNotFound, IllegalTransition, Stale)
+def cancel_order(why: Mapping[str, str | None], order_id: UUID) -> Answer:
+    """Cancel an order, at any moment before its parcel leaves
+
+    Cancelling again changes nothing and shows the cancel that exists.
+    """
+    return _cancel(order_id, why.get("reason"))
 
 
-@blueprint.post("/customers")
-@blueprint.arguments(CustomerIn)
-@blueprint.response(201, CustomerOut)
+@blueprint.post("/customers", parameters=[_KEY])
+@blueprint.arguments(schemas.CustomerIn)
+@blueprint.response(201, schemas.CustomerOut, example=schemas.CUSTOMER, headers={**_LOCATION, **_REPLAYED})
+@refuses(blueprint, IdempotencyKeyReused)
 def register_customer(details: Mapping[str, Any]) -> Answer:
-    """A new customer."""
+    """Register a customer"""
     with transaction(database()) as session:
-        row, replayed = service.register_customer(session, details, request_key())
-    return _created(row._mapping, "sales.show_customer", replayed, customer_id=row.id)
+        customer, replayed = service.register_customer(session, details, request_key())
+    location = url_for("sales.show_customer", customer_id=customer.id)
+    return customer, 201, {"Location": location, **_replay(replayed)}
 
 
 @blueprint.get("/customers")
-@blueprint.arguments(CustomerFilters, location="query")
-@blueprint.response(200, CustomerList)
+@blueprint.arguments(schemas.CustomerFilters, location="query", unknown=RAISE)
+@blueprint.response(200, schemas.CustomerPage, example={"items": [schemas.CUSTOMER], "next_cursor": None})
 def list_customers(filters: Mapping[str, Any]) -> Any:
-    """A page of customers, newest first; by e-mail address where one is given."""
+    """Customers, newest first; by e-mail address where one is given"""
     with transaction(database()) as session:
         return queries.list_customers(session, filters)
 
 
 @blueprint.get("/customers/<uuid:customer_id>")
-@blueprint.response(200, CustomerOut)
+@blueprint.response(200, schemas.CustomerOut, example=schemas.CUSTOMER)
+@refuses(blueprint, CustomerNotFound)
 def show_customer(customer_id: UUID) -> Any:
-    """A customer."""
+    """A customer"""
     with transaction(database()) as session:
         return queries.customer(session, customer_id)
 
 
-def _created(body: Any, endpoint: str, replayed: bool, **where: Any) -> Answer:
-    headers = {"Location": url_for(endpoint, **where)}
-    if "version" in body:
-        headers["ETag"] = etag(body["version"])
-    if replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return body, 201, headers
+def _cancel(order_id: UUID, reason: str | None = None) -> Answer:
+    with transaction(database()) as session:
+        check_version(service.hold_order(session, order_id).version)
+        order = service.request_cancel(session, order_id, correlation_id(), reason=reason)
+    return _tagged(order, 200 if order["status"] in ENDED else 202)
 
 
 def _tagged(order: Mapping[str, Any], status: int) -> Answer:
     return order, status, {"ETag": etag(order["version"])}
+
+
+def _replay(replayed: bool) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if replayed else {}

@@ -2,7 +2,6 @@
 
 from flask import Flask
 
-from chassis.cache import Cache
 from chassis.database import open_database
 from chassis.settings import Settings
 from chassis.settings import settings as read_settings
@@ -13,8 +12,7 @@ from sales.api import blueprint
 def create_app(settings: Settings | None = None) -> Flask:
     """Sales, ready to serve; nothing connects before the first request."""
     settings = settings or read_settings()
-    cache = Cache(settings.redis_url, settings.redis_timeout) if settings.redis_url else None
-    sessions = open_database("sales", settings, cache=cache)
+    sessions = open_database("sales", settings)
     app = create_base_app("sales", settings, [blueprint], {"database": database_check(sessions)})
     app.extensions["database"] = sessions
     return app

@@ -1,4 +1,16 @@
-"""What can go wrong in sales and nowhere else."""
+"""What can go wrong in sales and nowhere else.
+
+AppError
+├── NotFound  404
+│   ├── OrderNotFound      there is no order with this id
+│   ├── CustomerNotFound   there is no customer with this id
+│   └── MessageNotFound    there is no message with this id in the quarantine
+├── Conflict  409
+│   ├── IllegalTransition  an order that is this cannot be asked to become that
+│   └── NotReplayable      a message that no step of ours could work on
+└── Invalid  422
+    └── UnknownCustomer    the order names a customer that does not exist
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,12 +51,13 @@ class IllegalTransition(Conflict):
     """An order cannot go from its status to the one that was asked for."""
 
     code, title = "illegal_transition", "Not possible in this status"
+    example = {"from": "Pending Shipment", "to": "Delivered", "allowed": ["Cancelled", "In Transit"]}
 
-    def __init__(self, current: str, wanted: str, allowed: Sequence[str], hint: str = "") -> None:
-        can = f"allowed: {', '.join(allowed)}" if allowed else "nothing is allowed any more"
-        detail = f"An order that is {current} cannot become {wanted}; {can}.{hint}"
-        extra: dict[str, Any] = {"from": current, "to": wanted, "allowed": [*allowed]}
-        super().__init__(detail, **extra)
+    def __init__(self, current: str, wanted: str, allowed: Sequence[str]) -> None:
+        names = [str(each) for each in allowed]
+        detail = f"An order that is {current} cannot become {wanted}; allowed: {' or '.join(names) or 'nothing'}."
+        members: dict[str, Any] = {"from": str(current), "to": str(wanted), "allowed": names}
+        super().__init__(detail, **members)
 
 
 class MessageNotFound(NotFound):
@@ -63,9 +76,3 @@ class NotReplayable(Conflict):
 
     def __init__(self, message_id: str, why: str) -> None:
         super().__init__(f"Message {message_id} cannot be replayed: {why}. `conveyor quarantine drop` settles it.")
-
-
-class NothingToResume(Conflict):
-    """The order's saga has ended, so there is nothing to resume."""
-
-    code, title = "nothing_to_resume", "Nothing to resume"

@@ -26,9 +26,9 @@ def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecord
 
     Answers for each order of the bundle, in their order.
     """
-    for fault in faults:
-        order_id = _readable_id(fault.order_id)
-        known = lock_orders(session, [order_id], missing_ok=True) if order_id else {}
+    named = [_readable_id(each.order_id) for each in faults]
+    known = lock_orders(session, [each for each in named if each is not None], missing_ok=True)
+    for fault, order_id in zip(faults, named, strict=True):
         keep_in_quarantine(
             session,
             message_id=fault.message_id,
@@ -40,8 +40,8 @@ def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecord
             reason=fault.reason,
             count=fault.count,
         )
-        for row in known.values():
-            flag(session, row, f"fault:{fault.message_id}", fault.reason, fault.correlation_id)
+        if order_id in known:
+            flag(session, known[order_id], f"fault:{fault.message_id}", fault.reason, fault.correlation_id)
     return [FaultRecorded(order_id=each.order_id) for each in faults]
 
 

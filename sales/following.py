@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from sales.messages import StatusUpdate, Updated
 from sales.models import lock_orders, order_sagas
-from sales.status import ENDED, STATUS_OF_DELIVERY, OrderStatus
+from sales.status import ENDED, NOT_SHIPPING, STATUS_OF_DELIVERY, OrderStatus
 from sales.timeline import Event, add_events, announce, close_sagas
 
+log = structlog.get_logger()
 S = OrderStatus
 
 
@@ -24,18 +26,22 @@ def update_order_statuses(session: Session, updates: Sequence[StatusUpdate]) -> 
 
     A delivery's version counts its moves: a higher one sets the order's status, even over skipped statuses; a lower or
     equal one is ignored. While an order is Cancelling only the newest pair is kept; the cancel's end settles it.
+    A delivery that somebody made by hand for an order that does not exist, or was rejected, moves nothing here.
     """
     ids = [each.order_id for each in updates]
-    known = {order_id: _Following(row) for order_id, row in lock_orders(session, ids).items()}
+    known = {order_id: _Following(row) for order_id, row in lock_orders(session, ids, missing_ok=True).items()}
     numbers = _saga_numbers(session, list(known))
     for message in updates:
-        known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
+        if message.order_id in known:
+            known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
+        else:
+            log.warning("unknown_order", order_id=str(message.order_id), kind=message.kind)
     changed = [each for each in known.values() if each.changed]
     _write_statuses(session, changed)
     add_events(session, [event for each in known.values() for event in each.events])
-    ended = [each for each in changed if each.status in ENDED]
-    close_sagas(session, [each.row.id for each in ended], at_last_step=True)
-    announce(session, {each.row.id: each.status for each in ended})
+    close_sagas(session, [each.row.id for each in changed if each.status in ENDED], at_last_step=True)
+    news = {each.row.id: each.status for each in known.values() if each.awaited and each.status in ENDED}
+    announce(session, news)
     return [Updated(order_id=order_id) for order_id in ids]
 
 
@@ -46,6 +52,8 @@ class _Following:
     row: Row[Any]
     events: list[Event] = field(default_factory=list)
     changed: bool = False
+    #: Whether somebody may wait to hear of this: a change, or how a move went that was asked for.
+    awaited: bool = False
 
     def __post_init__(self) -> None:
         self.status = S(self.row.status)
@@ -54,39 +62,52 @@ class _Following:
         self.delivery_version: int = self.row.delivery_version
 
     def follow(self, message: StatusUpdate, saga: tuple[str, int]) -> None:
-        newer = message.delivery_version is not None and message.delivery_version > self.delivery_version
-        if newer:
-            self.changed = True
-            self.delivery_status, self.delivery_version = message.delivery_status, int(message.delivery_version or 0)
-        if self.status == S.CANCELLING:
-            if message.kind == "cancel" and saga == ("cancel", message.no):
-                self._end_cancel(message)
-        elif message.kind == "place" and message.outcome == "refused":
-            if self.status == S.PENDING:
-                self.reason = message.reason
-                self._become(S.REJECTED, "rejected", 0, message, "inventory")
-        elif newer and message.delivery_status in STATUS_OF_DELIVERY:
-            becomes = STATUS_OF_DELIVERY[message.delivery_status]
-            self._become(becomes, "delivery", self.delivery_version, message, "delivery")
-        if message.kind == "move" and message.outcome == "refused":
-            self._note("move_refused", message.no, message, self.status, "delivery")
+        """Apply one message; ``saga`` is the kind and number of the chain that is, or was last, under way."""
+        newer = self._keep_newest_pair(message)
+        if message.kind == "cancel" and self.status == S.CANCELLING and saga == ("cancel", message.no):
+            self._end_cancel(message)
+        elif message.kind == "place" and message.outcome == "refused" and self.status == S.PENDING:
+            self.reason = message.reason
+            self._become(S.REJECTED, "rejected", 0, message, "inventory")
+        elif newer:
+            self._follow_delivery(message)
+        if message.kind == "move":
+            self.awaited = True
+            if message.outcome == "refused":
+                self._note("move_refused", message.no, message, self.status, "delivery")
+
+    def _keep_newest_pair(self, message: StatusUpdate) -> bool:
+        """Whether the message knows something newer of the delivery than the order did."""
+        if message.delivery_version is None or message.delivery_version <= self.delivery_version:
+            return False
+        self.delivery_status, self.delivery_version = message.delivery_status, message.delivery_version
+        self.changed = self.awaited = True
+        return True
+
+    def _follow_delivery(self, message: StatusUpdate) -> None:
+        becomes = self.status
+        if self.status not in NOT_SHIPPING:
+            becomes = STATUS_OF_DELIVERY.get(self.delivery_status or "", self.status)
+        self._become(becomes, "delivery", self.delivery_version, message, message.actor or "delivery")
 
     def _end_cancel(self, message: StatusUpdate) -> None:
         if message.outcome == "ok":
             self._become(S.CANCELLED, "cancelled", message.no, message, "delivery")
             return
         self.reason = None
-        becomes = STATUS_OF_DELIVERY.get(self.delivery_status or "", S.PENDING_SHIPMENT)
+        # A cancel is refused because there is a parcel that has left: the refusal, or news before it, says where it is.
+        becomes = STATUS_OF_DELIVERY[str(self.delivery_status)]
         self._become(becomes, "cancel_refused", message.no, message, "delivery")
 
     def _become(self, status: OrderStatus, kind: str, number: int, message: StatusUpdate, actor: str) -> None:
         self._note(kind, number, message, status, actor)
-        self.status, self.changed = status, True
+        self.status, self.changed, self.awaited = status, True, True
 
     def _note(self, kind: str, number: int, message: StatusUpdate, to: OrderStatus, actor: str) -> None:
         reason = message.detail or message.reason
-        who = message.actor or actor
-        self.events.append(Event(self.row.id, kind, number, who, self.status, to, reason, message.correlation_id))
+        if kind == "delivery" and to == self.status:
+            reason = f"the delivery is {self.delivery_status}"
+        self.events.append(Event(self.row.id, kind, number, actor, self.status, to, reason, message.correlation_id))
 
 
 def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[str, int]]:

@@ -60,7 +60,7 @@ orders = Table(
     Column("customer_id", UUID, ForeignKey("customers.id"), nullable=False),
     Column("status", Text, CheckConstraint(f"status IN ({_STATUSES})", name="status"), nullable=False),
     Column("reason", Text, comment="a code: why it was rejected or cancelled"),
-    Column("total_amount", Numeric(16, 2), comment="null until the catalogue has named its prices"),
+    Column("total_amount", Numeric(20, 2), comment="null until the catalogue has named its prices"),
     Column("currency", Text, nullable=False),
     Column("delivery_address", Text, nullable=False),
     *key_columns(),

@@ -100,7 +100,7 @@ def list_customers(session: Session, filters: Mapping[str, Any]) -> dict[str, An
     """A page of customers, newest first, all or those with this e-mail address (in any spelling of its case)."""
     query = select(customers).order_by(customers.c.id.desc()).limit(filters["limit"] + 1)
     if filters.get("email"):
-        query = query.where(func.lower(customers.c.email) == filters["email"].lower())
+        query = query.where(func.lower(customers.c.email) == func.lower(filters["email"]))
     if filters.get("cursor"):
         (seen,) = read_cursor(filters["cursor"], UUID)
         query = query.where(customers.c.id < seen)

@@ -1,48 +1,107 @@
-"""The bodies that sales' HTTP door takes and gives."""
+"""HTTP bodies and queries: what sales takes and what it shows."""
 
+from datetime import UTC
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates
 
 from chassis.fields import Body, Money, Text, WholeNumber
 from chassis.paging import LARGEST_PAGE
-from chassis.settings import settings
+from chassis.web import current_settings
 from sales.status import OrderStatus
 
 STATUSES = [each.value for each in OrderStatus]
-AN_ID = "0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10"
+
+CUSTOMER = {
+    "id": "0192f0bf-2d11-7b0c-8a55-3c1f9a7e6d02",
+    "name": "Ada Lovelace",
+    "email": "ada@example.com",
+    "phone": "+33 1 23 45 67 89",
+    "address": "12 Rue de la Paix, 75002 Paris",
+    "created_at": "2026-11-22T09:58:14.200000+00:00",
+}
+ITEM = {
+    "product_id": "0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10",
+    "product_name": "Reading lamp",
+    "quantity": 2,
+    "price": "12.50",
+}
+ORDER = {
+    "id": "0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4",
+    "customer_id": CUSTOMER["id"],
+    "status": "Pending Shipment",
+    "reason": None,
+    "total_amount": "25.00",
+    "currency": "EUR",
+    "delivery_address": CUSTOMER["address"],
+    "delivery_status": "PENDING",
+    "needs_attention": False,
+    "version": 3,
+    "created_at": "2026-11-22T10:00:00.120000+00:00",
+    "updated_at": "2026-11-22T10:00:00.251000+00:00",
+    "items": [ITEM],
+}
+#: The same order as it is answered, before the catalogue has named its prices.
+PLACED = {
+    **ORDER,
+    "status": "Pending",
+    "total_amount": None,
+    "delivery_status": None,
+    "version": 1,
+    "updated_at": ORDER["created_at"],
+    "items": [{**ITEM, "product_name": None, "price": None}],
+}
+CANCELLING = {**ORDER, "status": "Cancelling", "reason": "cancelled_by_request", "version": 4}
+CANCELLED = {**CANCELLING, "status": "Cancelled", "delivery_status": "CANCELLED", "version": 5}
+EVENT = {
+    "at": "2026-11-22T10:00:00.251000+00:00",
+    "kind": "delivery",
+    "number": 1,
+    "from_status": "Pending",
+    "to_status": "Pending Shipment",
+    "actor": "delivery",
+    "reason": None,
+    "correlation_id": "01920f3e7d4c7bb2a3c5d8e9f0a1b2c3",
+}
+
+_CURSOR = {"description": "`next_cursor` of the page before; go on with the same filters and the same sort"}
+_NEXT_CURSOR = {"description": "null on the last page"}
+_STATUS = {"enum": STATUSES}
 
 
 class CustomerIn(Body):
     """A new customer."""
 
-    name = Text(most=200, required=True, metadata={"example": "Ada Lovelace"})
-    email = Text(most=320, required=True, validate=validate.Email(), metadata={"example": "ada@example.com"})
-    phone = Text(most=50, metadata={"example": "+33 1 23 45 67 89"})
-    address = Text(most=1_000, required=True, metadata={"example": "12 Rue de la Paix, 75002 Paris"})
+    name = Text(most=200, required=True, metadata={"example": CUSTOMER["name"]})
+    email = Text(most=320, required=True, validate=validate.Email(), metadata={"example": CUSTOMER["email"]})
+    phone = Text(most=50, allow_none=True, metadata={"example": CUSTOMER["phone"]})
+    address = Text(most=1_000, required=True, metadata={"example": CUSTOMER["address"]})
 
 
 class CustomerOut(Schema):
     """A customer."""
 
-    id = fields.UUID(metadata={"example": AN_ID})
-    name = fields.String(metadata={"example": "Ada Lovelace"})
-    email = fields.String(metadata={"example": "ada@example.com"})
-    phone = fields.String(allow_none=True)
-    address = fields.String(metadata={"example": "12 Rue de la Paix, 75002 Paris"})
-    created_at = fields.AwareDateTime(metadata={"example": "2026-11-22T10:00:00+00:00"})
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    email = fields.String(required=True)
+    phone = fields.String(required=True, allow_none=True)
+    address = fields.String(required=True)
+    created_at = fields.AwareDateTime(required=True)
 
 
 class ItemIn(Body):
     """One line of a new order. The price is the one that the customer saw, never the one that is charged."""
 
-    product_id = fields.UUID(required=True, metadata={"example": AN_ID})
-    quantity = WholeNumber(least=1, required=True, metadata={"example": 2})
-    price = Money(metadata={"example": "12.50", "description": "another catalogue price rejects the order"})
+    product_id = fields.UUID(required=True, metadata={"example": ITEM["product_id"]})
+    quantity = WholeNumber(least=1, required=True, metadata={"example": ITEM["quantity"]})
+    price = Money(
+        allow_none=True,
+        metadata={"example": ITEM["price"], "description": "if the catalogue says otherwise the order is Rejected"},
+    )
 
     @validates("quantity")
-    def _check_quantity(self, quantity: int, **_: Any) -> None:
-        most = settings().max_line_quantity
+    def _not_too_many(self, quantity: int, **_: Any) -> None:
+        most = current_settings().max_line_quantity
         if quantity > most:
             raise ValidationError(f"Must be at most {most}.")
 
@@ -50,107 +109,127 @@ class ItemIn(Body):
 class OrderIn(Body):
     """A new order. The address is the customer's where none is given."""
 
-    customer_id = fields.UUID(required=True, metadata={"example": AN_ID})
+    customer_id = fields.UUID(required=True, metadata={"example": CUSTOMER["id"]})
     items = fields.List(fields.Nested(ItemIn), required=True, validate=validate.Length(min=1))
-    delivery_address = Text(most=1_000, metadata={"example": "12 Rue de la Paix, 75002 Paris"})
+    delivery_address = Text(most=1_000, allow_none=True, metadata={"example": CUSTOMER["address"]})
 
     @validates("items")
-    def _check_length(self, items: list[Any], **_: Any) -> None:
-        most = settings().max_order_lines
+    def _not_too_long(self, items: list[Any], **_: Any) -> None:
+        most = current_settings().max_order_lines
         if len(items) > most:
             raise ValidationError(f"Must be at most {most} lines.")
 
 
 class ItemOut(Schema):
-    """One line of an order; name and price as the catalogue had them."""
+    """One line of an order."""
 
-    product_id = fields.UUID(metadata={"example": AN_ID})
-    product_name = fields.String(allow_none=True, metadata={"example": "Reading lamp"})
-    quantity = fields.Integer(metadata={"example": 2})
-    price = Money(allow_none=True, metadata={"example": "12.50"})
+    product_id = fields.UUID(required=True)
+    product_name = fields.String(required=True, allow_none=True, metadata={"description": "null until priced"})
+    quantity = fields.Integer(required=True)
+    price = Money(
+        required=True,
+        allow_none=True,
+        metadata={"description": "of one unit: the catalogue's; until the order is priced the one the customer saw"},
+    )
 
 
 class OrderOut(Schema):
-    """An order."""
+    """An order. ``version`` counts its changes and is the ETag."""
 
-    id = fields.UUID(metadata={"example": AN_ID})
-    customer_id = fields.UUID(metadata={"example": AN_ID})
-    status = fields.String(validate=validate.OneOf(STATUSES), metadata={"example": "Pending"})
-    reason = fields.String(allow_none=True, metadata={"description": "a code; null where all is well"})
-    total_amount = Money(allow_none=True, metadata={"example": "25.00", "description": "null until priced"})
-    currency = fields.String(metadata={"example": "EUR"})
-    delivery_address = fields.String()
-    delivery_status = fields.String(allow_none=True)
-    needs_attention = fields.Boolean()
-    version = fields.Integer(metadata={"description": "counts changes; also the ETag"})
-    created_at = fields.AwareDateTime()
-    updated_at = fields.AwareDateTime()
-    items = fields.List(fields.Nested(ItemOut))
-
-
-class OrderList(Schema):
-    """A page of orders."""
-
-    items = fields.List(fields.Nested(OrderOut))
-    next_cursor = fields.String(allow_none=True, metadata={"description": "null on the last page"})
-
-
-class CustomerList(Schema):
-    """A page of customers."""
-
-    items = fields.List(fields.Nested(CustomerOut))
-    next_cursor = fields.String(allow_none=True)
+    id = fields.UUID(required=True)
+    customer_id = fields.UUID(required=True)
+    status = fields.String(required=True, metadata=_STATUS)
+    reason = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "a code, for an order that was rejected or cancelled: the timeline has the sentence"},
+    )
+    total_amount = Money(required=True, allow_none=True, metadata={"description": "null until priced"})
+    currency = fields.String(required=True)
+    delivery_address = fields.String(required=True)
+    delivery_status = fields.String(
+        required=True, allow_none=True, metadata={"description": "the newest that delivery has told; null before that"}
+    )
+    needs_attention = fields.Boolean(required=True, metadata={"description": "it is stuck, and somebody has to look"})
+    version = fields.Integer(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+    items = fields.List(fields.Nested(ItemOut), required=True)
 
 
-class _Page(Body):
+class OrderPage(Schema):
+    """Orders, and where the list goes on."""
+
+    items = fields.List(fields.Nested(OrderOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True, metadata=_NEXT_CURSOR)
+
+
+class CustomerPage(Schema):
+    """Customers, newest first, and where the list goes on."""
+
+    items = fields.List(fields.Nested(CustomerOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True, metadata=_NEXT_CURSOR)
+
+
+class PageQuery(Body):
+    """Which page of a list."""
+
     limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=LARGEST_PAGE))
-    cursor = Text(most=500)
+    cursor = Text(most=500, metadata=_CURSOR)
 
 
-class OrderFilters(_Page):
-    """Which orders, in which order."""
+class OrderFilters(PageQuery):
+    """Which orders, and in which order."""
 
     status = fields.String(validate=validate.OneOf(STATUSES))
     customer_id = fields.UUID()
     needs_attention = fields.Boolean()
-    created_after = fields.AwareDateTime(metadata={"description": "inclusive; with an offset or Z"})
-    created_before = fields.AwareDateTime(metadata={"description": "exclusive; with an offset or Z"})
+    created_after = fields.AwareDateTime(
+        default_timezone=UTC, metadata={"description": "inclusive; UTC where it has no offset"}
+    )
+    created_before = fields.AwareDateTime(
+        default_timezone=UTC, metadata={"description": "exclusive; UTC where it has no offset"}
+    )
     sort = fields.String(load_default="-created_at", validate=validate.OneOf(["created_at", "-created_at"]))
 
 
-class CustomerFilters(_Page):
+class CustomerFilters(PageQuery):
     """Which customers."""
 
-    email = Text(most=320)
+    email = Text(most=320, metadata={"description": "in any spelling of its case"})
 
 
 class StatusIn(Body):
     """What an order is to become."""
 
-    status = fields.String(required=True, validate=validate.OneOf(STATUSES), metadata={"example": "In Transit"})
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(STATUSES),
+        metadata={"example": "In Transit", "description": "Cancelled, In Transit, Delivered or Delivery Failed"},
+    )
 
 
 class CancelIn(Body):
     """Why an order is cancelled."""
 
-    reason = Text(most=200, metadata={"example": "changed my mind"})
+    reason = Text(most=200, allow_none=True, metadata={"example": "changed my mind"})
 
 
 class EventOut(Schema):
     """One entry of an order's timeline."""
 
-    at = fields.AwareDateTime()
-    kind = fields.String(metadata={"example": "delivery"})
-    number = fields.Integer()
-    from_status = fields.String(allow_none=True, metadata={"example": "Pending"})
-    to_status = fields.String(allow_none=True, metadata={"example": "Pending Shipment"})
-    actor = fields.String(metadata={"example": "delivery"})
-    reason = fields.String(allow_none=True)
-    correlation_id = fields.String(allow_none=True)
+    at = fields.AwareDateTime(required=True)
+    kind = fields.String(required=True)
+    number = fields.Integer(required=True, metadata={"description": "with the kind, tells the order's events apart"})
+    from_status = fields.String(required=True, allow_none=True)
+    to_status = fields.String(required=True, allow_none=True)
+    actor = fields.String(required=True)
+    reason = fields.String(required=True, allow_none=True, metadata={"description": "a sentence for people"})
+    correlation_id = fields.String(required=True, allow_none=True)
 
 
-class EventList(Schema):
-    """An order's timeline, oldest first."""
+class Timeline(Schema):
+    """All that has happened to an order, oldest first."""
 
-    items = fields.List(fields.Nested(EventOut))
-    next_cursor = fields.String(allow_none=True)
+    items = fields.List(fields.Nested(EventOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "null: it is one page"})

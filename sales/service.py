@@ -1,6 +1,6 @@
 """What requests do to orders and customers. Takes a session, never commits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +12,13 @@ from chassis.idempotency import RequestKey, insert_once
 from chassis.outbox import enqueue
 from chassis.settings import settings
 from sales import saga
-from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, UnknownCustomer
+from sales.errors import CustomerNotFound, OrderNotFound, UnknownCustomer
 from sales.models import customers, order_items, orders
 from sales.queries import customer, order_with_items
-from sales.status import DELIVERY_OF_STATUS, MOVES, OrderStatus, check_move
+from sales.status import DELIVERY_OF_STATUS, OrderStatus, check_request
 from sales.timeline import Event, add_events, last_number, open_saga, saga_of, saga_sent_again
 
 S = OrderStatus
-VersionCheck = Callable[[int], None]
 
 
 def register_customer(session: Session, details: Mapping[str, Any], key: RequestKey | None) -> tuple[Row[Any], bool]:
@@ -61,26 +60,27 @@ def place_order(
     return {**order._mapping, "items": items}, False
 
 
+def hold_order(session: Session, order_id: UUID) -> Row[Any]:
+    """Take this order in hand until the transaction ends. Raises OrderNotFound."""
+    order = session.execute(select(orders).where(orders.c.id == order_id).with_for_update()).one_or_none()
+    if order is None:
+        raise OrderNotFound(order_id)
+    return order
+
+
 def request_cancel(
-    session: Session,
-    order_id: UUID,
-    correlation_id: str,
-    *,
-    reason: str | None = None,
-    check_version: VersionCheck = lambda _version: None,
+    session: Session, order_id: UUID, correlation_id: str, *, reason: str | None = None
 ) -> dict[str, Any]:
     """Cancel an order; one that is being cancelled already keeps the cancel that exists. Returns the order.
 
-    Raises OrderNotFound, IllegalTransition, and what ``check_version`` raises.
+    ``reason`` is what the customer says; it is noted in the timeline. Raises OrderNotFound, IllegalTransition.
     """
-    order = _locked(session, order_id)
-    check_version(order.version)
+    order = hold_order(session, order_id)
     if order.status not in (S.CANCELLING, S.CANCELLED):
-        if S.CANCELLING not in MOVES[S(order.status)]:
-            raise IllegalTransition(order.status, S.CANCELLED, requestable(order.status))
+        check_request(S(order.status), S.CANCELLED)
         earlier = saga_of(session, order_id)
         no = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
-        _set(session, order_id, status=S.CANCELLING, reason=reason or "cancelled_by_request")
+        _set(session, order_id, status=S.CANCELLING, reason="cancelled_by_request")
         _send_cancel(session, order_id, no, correlation_id)
         add_events(
             session,
@@ -90,24 +90,16 @@ def request_cancel(
 
 
 def request_move(
-    session: Session,
-    order_id: UUID,
-    wanted: OrderStatus,
-    correlation_id: str,
-    *,
-    check_version: VersionCheck = lambda _version: None,
+    session: Session, order_id: UUID, wanted: OrderStatus, correlation_id: str
 ) -> tuple[dict[str, Any], bool]:
     """Ask delivery to move the parcel, so that the order becomes ``wanted``: ``(order, whether anything was asked)``.
 
-    An order that is that already stays as it is. Raises OrderNotFound, IllegalTransition.
+    An order whose parcel is there already stays as it is. Raises OrderNotFound, IllegalTransition.
     """
-    order = _locked(session, order_id)
-    check_version(order.version)
-    if order.status == wanted:
+    order = hold_order(session, order_id)
+    if order.status == wanted and wanted in DELIVERY_OF_STATUS:
         return order_with_items(session, order_id), False
-    if order.status == S.CANCELLING or wanted not in DELIVERY_OF_STATUS:
-        raise IllegalTransition(order.status, wanted, requestable(order.status))
-    check_move(S(order.status), wanted)
+    check_request(S(order.status), wanted)
     facts = {"to_status": DELIVERY_OF_STATUS[wanted], "expected_version": order.delivery_version, "actor": "operator"}
     # Each request counts as a change, so that its number is its own.
     _set(session, order_id)
@@ -118,17 +110,9 @@ def request_move(
     return order_with_items(session, order_id), True
 
 
-def requestable(current: str) -> list[OrderStatus]:
-    """The statuses that a request may ask for, of an order that is ``current``."""
-    moves = MOVES[S(current)]
-    if current == S.CANCELLING:
-        return []
-    return [S.CANCELLED] * (S.CANCELLING in moves) + [each for each in moves if each in DELIVERY_OF_STATUS]
-
-
 def resume(session: Session, order_id: UUID, actor: str, reason: str | None = None) -> dict[str, Any]:
     """Clear an order's flag and send its chain again, if one is under way. Raises OrderNotFound."""
-    order = _locked(session, order_id)
+    order = hold_order(session, order_id)
     under_way = saga_of(session, order_id)
     if under_way is not None and under_way.deadline is not None:
         resend(session, order, under_way)
@@ -172,13 +156,6 @@ def _address_of(session: Session, customer_id: UUID) -> str:
         return str(customer(session, customer_id).address)
     except CustomerNotFound:
         raise UnknownCustomer(customer_id) from None
-
-
-def _locked(session: Session, order_id: UUID) -> Row[Any]:
-    order = session.execute(select(orders).where(orders.c.id == order_id).with_for_update()).one_or_none()
-    if order is None:
-        raise OrderNotFound(order_id)
-    return order
 
 
 def _set(session: Session, order_id: UUID, **changes: Any) -> None:

@@ -36,6 +36,9 @@ MOVES: dict[OrderStatus, tuple[OrderStatus, ...]] = {
 #: The saga has ended for now: nothing is under way.
 ENDED = frozenset(S) - {S.PENDING, S.CANCELLING}
 
+#: Nothing is sent for these, or it is being stopped: they do not follow a delivery, whoever made it.
+NOT_SHIPPING = frozenset({S.CANCELLING, S.CANCELLED, S.REJECTED})
+
 #: What an order is when its delivery is this.
 STATUS_OF_DELIVERY = {
     "PENDING": S.PENDING_SHIPMENT,
@@ -48,7 +51,16 @@ STATUS_OF_DELIVERY = {
 DELIVERY_OF_STATUS = {S.IN_TRANSIT: "IN_TRANSIT", S.DELIVERED: "DELIVERED", S.DELIVERY_FAILED: "FAILED"}
 
 
-def check_move(current: OrderStatus, wanted: OrderStatus) -> None:
-    """Refuse a move that the table does not have. Raises IllegalTransition, with what is allowed."""
-    if wanted not in MOVES[current]:
-        raise IllegalTransition(current, wanted, list(MOVES[current]))
+def requestable(current: OrderStatus) -> list[OrderStatus]:
+    """What a request may ask an order to become that is ``current``: cancelled, or where its parcel is to be."""
+    if current == S.CANCELLING:
+        return []
+    moves = MOVES[current]
+    return [S.CANCELLED] * (S.CANCELLING in moves) + [each for each in moves if each in DELIVERY_OF_STATUS]
+
+
+def check_request(current: OrderStatus, wanted: OrderStatus) -> None:
+    """Refuse a request that the table does not allow. Raises IllegalTransition, with what may be asked for."""
+    allowed = requestable(current)
+    if wanted not in allowed:
+        raise IllegalTransition(current, wanted, allowed)

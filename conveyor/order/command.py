@@ -19,6 +19,8 @@ from sales.status import OrderStatus
 #: The exit code of a command whose order ended, and not as it was asked for.
 OTHERWISE = 3
 LARGEST_PAGE = 100
+#: Seconds in which a gateway that is away or busy is asked again, where that can do no harm.
+PATIENCE = 5.0
 
 AsJson = click.option("--json", "as_json", is_flag=True, help="JSON, as the gateway has it.")
 OrderId = click.argument("order_id", metavar="ID", type=click.UUID)
@@ -73,7 +75,7 @@ def place(
     """Place an order.
 
     \b
-      conveyor order place --customer ada@example.com --item MUG-STONE=2 --item TRAY-OAK=1
+      conveyor order place --customer ada@example.com --item MUG-STONE=2 --item LAMP-DESK=1
       conveyor order place --customer ada@example.com --item MUG-STONE=2 --wait 10
       conveyor order place --customer ada@example.com --item MUG-STONE=2 --price MUG-STONE=9.80
       conveyor order place --customer ada@example.com --item MUG-STONE=2 --key cart-4711
@@ -223,7 +225,7 @@ def list_(
 
 
 def _gateway() -> Gateway:
-    return Gateway(target().gateway_url, patience=5)
+    return Gateway(target().gateway_url, patience=PATIENCE)
 
 
 def _prefer(wait: int) -> dict[str, str]:

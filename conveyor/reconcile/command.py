@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
+from conveyor.parallel import progress
 from conveyor.target import target
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Of any kind at most so many are printed without --all; a summary that has scrolled away helps nobody.
 SHOWN = 50
+#: So many orders take long enough for people to want to see that something happens.
+MANY = 50_000
 
 
 @click.command(short_help="Prove that the three databases tell one story.")
@@ -65,10 +69,12 @@ def reconcile(context: click.Context, settle: float, settled: bool, everything: 
     """
     from conveyor.reconcile import run
 
-    findings = run.Findings()
-    found = run.reconcile(target(), findings, settle=settle, settled=settled)
-    counts = _print_json(findings, found) if as_json else _print_lines(findings, found, everything)
-    context.exit(1 if counts else 0)
+    findings, settings = run.Findings(), target()
+    total = run.about_how_many(settings)
+    with progress("orders", total) if total >= MANY else nullcontext(lambda _more: None) as advance:
+        found = run.reconcile(settings, findings, settle=settle, settled=settled, advance=advance)
+        count = _print_json(findings, found) if as_json else _print_lines(findings, found, everything)
+    context.exit(1 if count else 0)
 
 
 def _print_json(findings: "Findings", found: "Iterable[Deviation]") -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from chassis.settings import Settings
 from conveyor.databases import Databases
 from conveyor.reconcile import leftovers
-from conveyor.reconcile.facts import Facts, every_order, these_orders
+from conveyor.reconcile.facts import RANGE, Facts, every_order, these_orders
 from conveyor.reconcile.rules import Deviation, changed_since, deviations_of, in_flight
 from conveyor.reconcile.stock import every_product
 
@@ -19,6 +19,9 @@ from conveyor.reconcile.stock import every_product
 SETTLE = 10.0
 #: An order that keeps moving is looked at so often before its deviations count.
 LOOKS = 6
+
+#: Orders to look at again, by id, and what was known of each as a hash: a million facts would fill the memory.
+Moving = dict[str, int]
 
 
 @dataclass
@@ -36,9 +39,11 @@ def reconcile(
     settle: float = SETTLE,
     settled: bool = False,
     wait: Callable[[float], None] = time.sleep,
+    advance: Callable[[int], None] = lambda _more: None,
 ) -> Iterator[Deviation]:
     """Every deviation, as it is found. ``settled``: an order still in flight in the end is one too.
 
+    ``advance`` is told now and then how many more orders have been read.
     Reads and never writes. Raises SettingsError, DatabaseDown, BrokerDown.
     """
     with Databases(settings) as databases:
@@ -49,8 +54,11 @@ def reconcile(
         for wrong in every_product(databases):
             findings.checked["products"] += 1
             yield from wrong
-        moving: dict[str, Facts] = {}
-        yield from _first_look(databases, findings, moving, settled)
+        moving: Moving = {}
+        for number, wrong in enumerate(_first_look(databases, findings, moving, settled), start=1):
+            if number % RANGE == 0:
+                advance(RANGE)
+            yield from wrong
         if moving or before.found:
             wait(settle)
         yield from leftovers.second_look(databases, settings, before)
@@ -59,31 +67,27 @@ def reconcile(
         yield from leftovers.unnoticed(databases)
 
 
-def _first_look(
-    databases: Databases, findings: Findings, moving: dict[str, Facts], settled: bool
-) -> Iterator[Deviation]:
-    """Deviations of the orders that stand still; the suspects among the others are put into ``moving``."""
+def _first_look(databases: Databases, findings: Findings, moving: Moving, settled: bool) -> Iterator[list[Deviation]]:
+    """For each order its deviations if it stands still; the suspects among the others are put into ``moving``."""
     recently = _now(databases) - timedelta(seconds=SETTLE)
     for facts in every_order(databases):
         _count(findings.checked, facts)
         found = _deviations(facts, settled)
         if found and (in_flight(facts) or changed_since(facts, recently)):
-            moving[facts.order_id] = facts
-        else:
-            yield from found
+            moving[facts.order_id] = hash(facts)
+            found = []
+        yield found
 
 
-def _look_again(
-    databases: Databases, moving: dict[str, Facts], settled: bool, wait: Callable[[], None]
-) -> Iterator[Deviation]:
+def _look_again(databases: Databases, moving: Moving, settled: bool, wait: Callable[[], None]) -> Iterator[Deviation]:
     """Deviations that are still there. An order about which anything has changed meanwhile gets another look."""
     for look in range(1, LOOKS + 1):
         suspects, last = moving, look == LOOKS
         moving = {}
         for facts in these_orders(databases, list(suspects)):
             found = _deviations(facts, settled)
-            if found and facts != suspects[facts.order_id] and not last:
-                moving[facts.order_id] = facts
+            if found and hash(facts) != suspects[facts.order_id] and not last:
+                moving[facts.order_id] = hash(facts)
             else:
                 yield from found
         if not moving:
@@ -111,3 +115,10 @@ def _now(databases: Databases) -> datetime:
     with databases.reading("sales") as connection:
         now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
         return now
+
+
+def about_how_many(settings: Settings) -> int:
+    """The number of orders as PostgreSQL last estimated it, for showing progress; 0 where it never has."""
+    with Databases(settings) as databases, databases.reading("sales") as connection:
+        estimate = connection.execute(text("SELECT reltuples FROM pg_class WHERE oid = CAST('orders' AS regclass)"))
+        return max(0, int(estimate.scalar_one()))

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("settled_reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_quarantine")),
+        sa.CheckConstraint("state IN ('waiting', 'replayed', 'dropped')", name=op.f("ck_quarantine_state")),
     )
     op.create_index("ix_quarantine_order_id", "quarantine", ["order_id"], unique=False)
     op.create_index("ix_quarantine_state_last_seen", "quarantine", ["state", "last_seen"], unique=False)
@@ -59,7 +60,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True, comment="a code: why it was rejected or cancelled"),
         sa.Column(
             "total_amount",
-            sa.Numeric(precision=16, scale=2),
+            sa.Numeric(precision=20, scale=2),
             nullable=True,
             comment="null until the catalogue has named its prices",
         ),
@@ -84,6 +85,10 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_orders_customer_id_customers")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
+        sa.CheckConstraint(
+            "status IN ('Pending', 'Pending Shipment', 'In Transit', 'Delivered', 'Delivery Failed', 'Cancelling', 'Cancelled', 'Rejected')",
+            name=op.f("ck_orders_status"),
+        ),
     )
     op.create_index(
         "ix_orders_attention", "orders", ["created_at", "id"], unique=False, postgresql_where=sa.text("needs_attention")
@@ -140,6 +145,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_order_items_order_id_orders")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_order_items")),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_order_items_quantity")),
     )
     op.create_index(op.f("ix_order_items_order_id"), "order_items", ["order_id"], unique=False)
     op.create_table(
@@ -189,6 +195,7 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_order_sagas_order_id_orders")),
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_order_sagas")),
+        sa.CheckConstraint("kind IN ('place', 'cancel')", name=op.f("ck_order_sagas_kind")),
     )
     op.create_index(
         "ix_order_sagas_reached_end",

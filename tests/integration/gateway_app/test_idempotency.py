@@ -189,7 +189,9 @@ def test_a_refusal_gives_up_no_claim_but_its_own(
         assert redis.get(name) == b"another's, after mine had ended"
 
 
-def test_a_refusal_leaves_nothing_in_redis(client: FlaskClient, sales: Any, valkey: Valkey, key: dict[str, str]) -> None:
+def test_a_refusal_leaves_nothing_in_redis(
+    client: FlaskClient, sales: Any, valkey: Valkey, key: dict[str, str]
+) -> None:
     sales.answers["/orders"] = (422, {"Content-Type": "application/problem+json"}, b"{}")
     client.post("/orders", json=ORDER, headers=key)
     with valkey.client() as redis:

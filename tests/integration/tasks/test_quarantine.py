@@ -60,9 +60,11 @@ def running(sessions: Any, settings: Settings) -> Iterator[None]:
     process = Quarantine(sessions, settings)
     thread = threading.Thread(target=process.run)
     thread.start()
-    yield
-    process.stop()
-    thread.join(15)
+    try:
+        yield
+    finally:
+        process.stop()
+        thread.join(15)
     assert not thread.is_alive()
 
 
@@ -71,10 +73,12 @@ def worker(broker: str, ready: Path) -> Iterator[None]:
     """A worker of inventory's, as the command line starts it."""
     environment = os.environ | {"CONVEYOR_BROKER_URL": broker, "CONVEYOR_READY_FILE": str(ready)}
     process = subprocess.Popen([sys.executable, "-m", "conveyor", "worker", "inventory"], env=environment)
-    eventually(ready.exists, 30)
-    yield
-    process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    try:
+        eventually(ready.exists, 30)
+        yield
+    finally:
+        process.kill()
+        process.wait(30)
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
@@ -300,8 +304,11 @@ def test_with_a_stand_in_broker_it_says_so_and_idles_until_told_to_stop(database
     environment = os.environ | {"CONVEYOR_BROKER_URL": "redis://127.0.0.1:1/0", "CONVEYOR_READY_FILE": str(ready)}
     command = [sys.executable, "-m", "conveyor", "quarantine", "run"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    eventually(ready.exists, 30)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=15)
+    try:
+        eventually(ready.exists, 30)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=15)
+    finally:
+        process.kill()
     assert process.returncode == 0
     assert said.count("no_dead_letters") == 1

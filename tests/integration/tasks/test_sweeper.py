@@ -385,10 +385,13 @@ def test_the_process_sweeps_until_it_is_told_to_stop(shop: Shop, tmp_path: Path)
         [sys.executable, "-m", "conveyor", "sweeper"], env=os.environ | {"CONVEYOR_READY_FILE": str(ready)}
     )
     deadline = datetime.now(UTC) + timedelta(seconds=30)
-    while not (ready.exists() and shop.waiting()) and datetime.now(UTC) < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    try:
+        while not (ready.exists() and shop.waiting()) and datetime.now(UTC) < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
     assert ready.exists()
     assert orders_in(shop.waiting()) == [str(lost)]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
@@ -14,6 +15,7 @@ import inventory.service
 import sales.service
 from chassis.database import open_database, transaction
 from chassis.migrations import migrate
+from chassis.outbox import enqueue
 from chassis.settings import Settings, settings
 from conveyor.embedded.postgres import Postgres
 from delivery.messages import CancelDelivery, CreateDelivery
@@ -25,7 +27,6 @@ from sales.following import update_order_statuses
 from sales.messages import InventoryResponse, StatusUpdate
 from sales.pricing import record_inventory_responses
 from sales.status import OrderStatus
-from tasks.step import Message, _perform
 
 SERVICES = ("sales", "inventory", "delivery")
 STEPS: dict[str, tuple[Any, Any]] = {
@@ -119,9 +120,17 @@ class Shop:
                         self._step(row)
 
     def _step(self, row: Any) -> None:
+        """What a worker does with a message, in short: answer for each order, and send on those that go on."""
         handler, receives = STEPS[row.task]
-        message = Message(str(row.id), row.task, row.bundle, row.links, False, {})
-        self.do(row.task.partition(".")[0], lambda session: _perform(session, message, handler, receives))
+
+        def work(session: Session) -> None:
+            answers = handler(session, msgspec.convert(row.bundle, list[receives]))
+            said = [{**order, **msgspec.to_builtins(answer)} for order, answer in zip(row.bundle, answers, strict=True)]
+            onward = [{k: v for k, v in each.items() if v is not None} for each in said if not each.pop("ended", False)]
+            if row.links and onward:
+                enqueue(session, row.links, onward)
+
+        self.do(row.task.partition(".")[0], work)
 
     def close(self) -> None:
         for sessions in self.sessions.values():

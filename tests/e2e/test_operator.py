@@ -1,0 +1,51 @@
+"""What an operator does at the command line, on a stack that is found by its state directory alone."""
+
+import json
+import subprocess
+
+from tests.e2e.shop import Shop
+
+FINE, REJECTED = 0, 3
+
+
+def told(result: subprocess.CompletedProcess[str]) -> str:
+    return result.stdout + result.stderr
+
+
+def test_an_order_is_placed_watched_and_cancelled_at_the_command_line(shop: Shop) -> None:
+    product = shop.add_product(stock=3)
+    place = ("order", "place", "--customer", shop.customer, "--item")
+    placed = shop.stack.conveyor(*place, f"{product}=2", "--json")
+    order_id = json.loads(placed.stdout)["id"]
+    watched = shop.stack.conveyor("order", "watch", order_id)
+    assert watched.returncode == FINE, told(watched)
+    assert "Pending -> Pending Shipment" in watched.stdout
+    refused = shop.stack.conveyor(*place, f"{product}=2", "--wait", "20")
+    assert (refused.returncode, "insufficient_stock" in refused.stdout) == (REJECTED, True), told(refused)
+    cancelled = shop.stack.conveyor("order", "cancel", order_id, "--wait", "20")
+    assert "Cancelled" in cancelled.stdout, told(cancelled)
+    listed = shop.stack.conveyor("order", "list", "--customer", shop.customer)
+    assert [line.split()[3] for line in listed.stdout.splitlines()] == ["Rejected", "Cancelled"]
+    assert shop.stock(product) == 3
+
+
+def test_status_and_logs_are_those_of_the_stack(shop: Shop) -> None:
+    status = shop.stack.conveyor("status")
+    assert status.returncode == FINE, told(status)
+    processes = [line.split() for line in status.stdout.splitlines()]
+    assert ["worker-sales", str(shop.stack.pid("worker-sales")), "running"] in processes
+    logs = shop.stack.conveyor("logs", "relay", "-n", "3")
+    assert {line.split(" ")[0] for line in logs.stdout.splitlines()} == {
+        "relay-sales",
+        "relay-inventory",
+        "relay-delivery",
+    }
+
+
+def test_latency_is_measured_on_the_stack_and_leaves_nothing_behind(shop: Shop) -> None:
+    measured = shop.stack.conveyor("latency", "--orders", "3", "--json")
+    assert measured.returncode == FINE, told(measured)
+    answer = json.loads(measured.stdout)
+    assert 0 < answer["post"]["p50"] < answer["to_pending_shipment"]["p50"]
+    checked = shop.stack.conveyor("reconcile")
+    assert checked.returncode == FINE, told(checked)
