@@ -13,6 +13,7 @@
 | routes that take JSON                                | blueprints  |
 | a request sent twice makes one row                   | idempotency |
 | Redis with short timeouts; announcing what has ended | cache       |
+| hearing what was announced                           | listening   |
 | structured logs, correlation ids                     | logs        |
 | running an Alembic history                           | migrations  |
 """
