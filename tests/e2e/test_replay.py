@@ -1,4 +1,4 @@
-"""The operator's commands on a running stack, told nothing but where its state is."""
+"""A small order book that is sent twice."""
 
 import json
 from pathlib import Path
@@ -26,12 +26,3 @@ def test_an_order_book_that_is_replayed_twice_makes_its_orders_once(stack: Stack
     assert orders_in(stack) == after_first
     checked = stack.conveyor("reconcile", "--settled")
     assert (checked.returncode, "OK: the databases agree" in checked.stdout) == (0, True), checked.stdout
-
-
-def test_status_shows_every_process_as_running(stack: Stack) -> None:
-    shown = stack.conveyor("status", "--json")
-    assert shown.returncode == 0, shown.stdout
-    described = stack.described()
-    assert described is not None
-    seen = {each["name"]: (each["pid"], each["state"]) for each in json.loads(shown.stdout)["processes"]}
-    assert seen == {name: (pid, "running") for name, pid in described["processes"].items()}
