@@ -99,4 +99,6 @@ def _keep_running(arguments: list[str], count: int, name: str, settings: Setting
         time.sleep(1)
     for process in running.values():
         process.terminate()
-    return max(abs(process.wait()) for process in running.values())
+    # One that the signal ended while it was still starting, or already leaving, has done what it was told.
+    told = (-signal.SIGTERM, -signal.SIGINT)
+    return max(0 if code in told else abs(code) for code in [process.wait() for process in running.values()])
