@@ -6,7 +6,7 @@ import pytest
 import urllib3
 
 from tests.e2e.shop import Shop
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, until
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +36,9 @@ def stack(request: pytest.FixtureRequest) -> Stack:
     """The stack on RabbitMQ, or the one that the test is parametrized with."""
     broker = getattr(request, "param", "rabbitmq")
     stack: Stack = request.getfixturevalue(f"on_{broker}")
+    if not stack.ready():  # a test before this one failed while the stack was down
+        stack.start()
+    until(stack.well, see=stack.said)
     return stack
 
 

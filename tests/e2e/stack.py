@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psutil
 import psycopg2
+import urllib3
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
@@ -28,7 +29,9 @@ RELAYS = ("sales_relay", "inventory_relay", "delivery_relay")
 FLOWER_LOGIN = "operator:seen"
 
 
-def until(condition: Callable[[], T], seconds: float = 60.0, see: Callable[[], object] = lambda: "") -> T:
+def until(
+    condition: Callable[[], T | Literal[False] | None], seconds: float = 60.0, see: Callable[[], object] = lambda: ""
+) -> T:
     """Poll until the condition holds and return what it said. Raises AssertionError with what there is to see then."""
     deadline = time.monotonic() + seconds
     while not (said := condition()):
@@ -84,8 +87,18 @@ class Stack:
 
     def ready(self) -> bool:
         """Is it this start's stack.json, and does it say so?"""
-        found = self.described()
-        return bool(found and found["ready"] and self.supervisor and found["supervisor"] == self.supervisor.pid)
+        found, process = self.described(), self.supervisor
+        if found is None or process is None or process.poll() is not None:
+            return False
+        return bool(found["ready"] and found["supervisor"] == process.pid)
+
+    def well(self) -> bool:
+        """Does its gateway say that every service is well?"""
+        try:
+            with urllib3.PoolManager(retries=False, timeout=10) as pool:
+                return pool.request("GET", f"{self.setting('gateway_url')}/health").status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 120.0) -> int:
         """Ask it to end, wait, and return its exit code."""
@@ -142,7 +155,7 @@ class Stack:
         """The environment that leads to it, with its passwords."""
         described = self.described()
         assert described is not None
-        return self.environment | described["environment"]
+        return {**self.environment, **described["environment"]}
 
     def setting(self, name: str) -> str:
         return self.variables()[f"CONVEYOR_{name.upper()}"]
@@ -161,7 +174,7 @@ class Stack:
         url = self.setting(f"{service}_database_url")
         with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute(query, values)
-            return cursor.fetchall()
+            return list(cursor.fetchall())
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to it, whoever started it: the state directory is in its command, its working

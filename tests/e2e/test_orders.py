@@ -89,6 +89,16 @@ def test_an_order_that_is_cancelled_at_once_gives_its_stock_back(shop: Shop) -> 
     assert shop.invariants(product) == (0, 0, 3)
 
 
+def test_an_order_that_is_cancelled_before_its_parcel_leaves_gives_its_stock_back(shop: Shop) -> None:
+    product = shop.add_product(stock=3)
+    order = shop.place(product, quantity=3, prefer="wait=30")
+    assert shop.stock(product) == 0
+    asked = shop.send("POST", f"/orders/{order['id']}/cancel", prefer="wait=30")
+    assert (asked.status, asked.body["status"]) == (200, "Cancelled")
+    assert shop.invariants(product) == (3, 3, 0)
+    assert shop.send("GET", f"/deliveries/order/{order['id']}").body["status"] == "CANCELLED"
+
+
 def test_an_order_whose_parcel_has_left_cannot_be_cancelled(shop: Shop) -> None:
     product = shop.add_product(stock=1)
     order = shop.place(product, prefer="wait=30")
