@@ -10,8 +10,10 @@
 | the base Flask app, problem+json, health             | web         |
 | what the OpenAPI document says of refusals           | openapi     |
 | the OpenAPI document, completed, and its page        | documents   |
+| routes that take JSON                                | blueprints  |
 | a request sent twice makes one row                   | idempotency |
 | Redis with short timeouts; announcing what has ended | cache       |
+| hearing what was announced                           | listening   |
 | structured logs, correlation ids                     | logs        |
 | running an Alembic history                           | migrations  |
 """

@@ -7,7 +7,6 @@ This speaks through redis-py's connections and not through its client, which cos
 the gateway makes two calls for each order.
 """
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,8 @@ from typing import Any
 import redis
 import structlog
 
-from chassis.errors import ConveyorError
+from chassis.errors import CacheAway
+from chassis.listening import Listener
 
 log = structlog.get_logger()
 
@@ -28,10 +28,6 @@ OUTCOME_TTL = 3_600
 REST = 1.0
 
 Part = str | bytes | int
-
-
-class CacheAway(ConveyorError):
-    """Redis cannot be reached or does not answer in time; use the fallback."""
 
 
 class Cache:
@@ -45,8 +41,7 @@ class Cache:
         self._make: Callable[[], Any] = lambda: pool.connection_class(**pool.connection_kwargs)
         self._idle: deque[Any] = deque()
         self._rest_until = 0.0
-        self._listener = Listener(self)
-        self.timeout = timeout
+        self._listener = Listener(self.connection, self.rest, timeout)
 
     def command(self, *parts: Part) -> Any:
         """Redis' answer to one command. Raises CacheAway."""
@@ -114,101 +109,6 @@ class Cache:
         """
         with self._listener.listening(f"outcome:{name}") as wait:
             yield wait
-
-
-class Ear:
-    """One waiter's side of a subscription."""
-
-    def __init__(self) -> None:
-        self.confirmed = threading.Event()
-        self.heard = threading.Event()
-        self.deaf = False
-
-    def wait(self, seconds: float) -> bool:
-        """Whether anything was announced since the last call, or is within so many seconds. Raises CacheAway."""
-        heard = self.heard.wait(seconds)
-        if self.deaf:
-            raise CacheAway("the connection that listens was lost")
-        self.heard.clear()
-        return heard
-
-
-class Listener:
-    """One connection and one thread that listen for all waiters of a process; started by the first."""
-
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-        self._connection: Any = None
-        self._ears: dict[bytes, list[Ear]] = {}
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def listening(self, channel: str) -> Iterator[Callable[[float], bool]]:
-        """Subscribed, and confirmed to be, while the block runs. Raises CacheAway."""
-        name, ear = channel.encode(), Ear()
-        try:
-            connection = self._subscribe(name, ear)
-            if not ear.confirmed.wait(self._cache.timeout):
-                self._lose(connection, TimeoutError("no confirmation of a subscription"))
-            if ear.deaf:
-                raise CacheAway("the connection that listens was lost")
-            yield ear.wait
-        finally:
-            self._unsubscribe(name, ear)
-
-    def _subscribe(self, name: bytes, ear: Ear) -> Any:
-        with self._lock:
-            if self._connection is None:
-                self._connection = self._cache.connection()
-                threading.Thread(target=self._read, args=(self._connection,), name="announcements", daemon=True).start()
-            connection = self._connection
-            self._ears.setdefault(name, []).append(ear)
-            self._send(connection, "SUBSCRIBE", name)
-        return connection
-
-    def _unsubscribe(self, name: bytes, ear: Ear) -> None:
-        with self._lock:
-            ears = self._ears.get(name, [])
-            if ear in ears:
-                ears.remove(ear)
-                if not ears:
-                    del self._ears[name]
-                    self._send(self._connection, "UNSUBSCRIBE", name)
-
-    def _send(self, connection: Any, *parts: Part) -> None:
-        """A connection that cannot be written to wakes its reader, which deals with it."""
-        try:
-            connection.send_command(*parts, check_health=False)
-        except redis.RedisError as error:
-            log.warning("cache_away", error=str(error))
-
-    def _read(self, connection: Any) -> None:
-        try:
-            while True:
-                kind, name, _value = connection.read_response(timeout=None)
-                with self._lock:
-                    for ear in self._ears.get(name, ()):
-                        if kind == b"subscribe":
-                            ear.confirmed.set()
-                        elif kind == b"message":
-                            ear.heard.set()
-        except Exception as error:  # whatever it is, those who wait have to be told
-            self._lose(connection, error)
-
-    def _lose(self, connection: Any, reason: Exception) -> None:
-        """All who listen on this connection hear nothing more, and are told so."""
-        with self._lock:
-            if self._connection is not connection:
-                return
-            self._connection = None
-            ears, self._ears = self._ears, {}
-        self._cache.rest(reason)
-        connection.disconnect()
-        for each in ears.values():
-            for ear in each:
-                ear.deaf = True
-                ear.heard.set()
-                ear.confirmed.set()
 
 
 def _exchange(connection: Any, commands: list[tuple[Part, ...]]) -> list[Any]:

@@ -2,6 +2,7 @@
 
     ConveyorError
     ├── SettingsError          a process is told something it cannot work with; it ends
+    ├── CacheAway              Redis cannot be reached or does not answer in time; the caller uses its fallback
     └── AppError               a request is refused; becomes one application/problem+json answer
         ├── Malformed     400  the request cannot be read
         ├── NotFound      404  there is no such thing
@@ -24,6 +25,10 @@ class ConveyorError(Exception):
 
 class SettingsError(ConveyorError):
     """A setting is missing, unknown or of the wrong kind."""
+
+
+class CacheAway(ConveyorError):
+    """Redis cannot be reached or does not answer in time; use the fallback."""
 
 
 class AppError(ConveyorError):

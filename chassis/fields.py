@@ -55,7 +55,8 @@ class WholeNumber(fields.Integer):
 
 
 class Money(fields.Decimal):
-    """An amount as a decimal string, ``"2.55"``; a JSON number is taken as well. At most two decimal places."""
+    """An amount as a decimal string, ``"2.55"``; a JSON number is taken as well. At most two decimal places, and two
+    from then on, as a database has it."""
 
     def __init__(self, *, least: Decimal = Decimal(0), **options: Any) -> None:
         super().__init__(as_string=True, validate=validate.Range(min=least, max=LARGEST_AMOUNT), **options)
@@ -66,4 +67,4 @@ class Money(fields.Decimal):
         amount: Decimal = super()._deserialize(value, attr, data, **options)
         if amount != amount.quantize(Decimal("0.01")) if amount.adjusted() < 20 else True:
             raise ValidationError("Must have at most two decimal places.")
-        return amount
+        return amount.quantize(Decimal("0.01"))

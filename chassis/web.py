@@ -46,7 +46,8 @@ def create_base_app(
 
     ``document`` makes the OpenAPI document, where it is not the blueprints'.
     """
-    app = Flask(name)
+    app = Flask(name, static_folder=None)
+    app.url_map.merge_slashes = False  # what werkzeug would answer instead of 404 is a redirect, as an HTML page
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         API_TITLE=f"Conveyor {name}",
@@ -142,7 +143,7 @@ class ProblemApi(Api):  # type: ignore[misc]
     ERROR_SCHEMA = Problem
 
     def _register_responses(self) -> None:
-        """The document's stock answers: smorest has one media type for all, and calls these JSON."""
+        """The document's usual answers: smorest has one media type for all, and calls these JSON."""
         self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_JSON
         super()._register_responses()
         del self.DEFAULT_RESPONSE_CONTENT_TYPE

@@ -1,6 +1,6 @@
-"""The operator's view of the three databases: read only, and never in anybody's way.
+"""The operator's view of the three databases: short transactions, never in anybody's way.
 
-A service knows the URL of its own database only; the operator holds all three. Nothing here writes.
+A service knows the URL of its own database only; the operator holds all three. Only ``asking`` may write.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,9 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
 
+from chassis.database import Fault, fault_of, transaction
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
 
@@ -68,3 +70,15 @@ class Databases:
         url = make_url(self._settings.database_url(service)).set(drivername="postgresql+psycopg2")
         arguments = {"connect_timeout": self._connect_timeout, "application_name": "conveyor-operator"}
         return create_engine(url, pool_size=1, max_overflow=1, pool_pre_ping=True, connect_args=arguments)
+
+
+@contextmanager
+def asking(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    """A transaction of an operator's on the database of sales. Raises DatabaseDown."""
+    try:
+        with transaction(sessions) as session:
+            yield session
+    except DBAPIError as error:
+        if fault_of(error) is Fault.OTHER:
+            raise
+        raise DatabaseDown("sales", error.orig or error) from error

@@ -2,18 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 import msgspec
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.database import open_database
 from chassis.logs import configure_logs
-from conveyor.databases import DatabaseDown
+from conveyor.databases import asking
 from conveyor.target import join, target
 from sales import faults, queries
 from sales.errors import MessageNotFound, NotReplayable
@@ -53,7 +51,7 @@ def run() -> None:
 @AsJson
 def list_(settled: bool, limit: int, as_json: bool) -> None:
     """The messages that wait for somebody, newest first."""
-    with _asking(_sessions()) as session:
+    with asking(_sessions()) as session:
         rows = queries.quarantined(session, settled=settled, limit=limit)
     if as_json:
         click.echo(_json([dict(row._mapping) for row in rows]))
@@ -68,7 +66,7 @@ def list_(settled: bool, limit: int, as_json: bool) -> None:
 @AsJson
 def show(message_id: str, as_json: bool) -> None:
     """A message, whole: what it asks for, what it carries, and why it is here."""
-    with _asking(_sessions()) as session:
+    with asking(_sessions()) as session:
         row = queries.quarantined_message(session, message_id)._mapping
     if as_json:
         click.echo(_json(dict(row)))
@@ -119,7 +117,7 @@ def _each(
     refused = False
     for message_id in message_ids:
         try:
-            with _asking(sessions) as session:
+            with asking(sessions) as session:
                 settled = settle(session, message_id)
                 row = queries.quarantined_message(session, message_id)
         except (MessageNotFound, NotReplayable) as error:
@@ -135,24 +133,12 @@ def _each(
 
 
 def _waiting(sessions: sessionmaker[Session]) -> list[str]:
-    with _asking(sessions) as session:
+    with asking(sessions) as session:
         return queries.waiting_messages(session)
 
 
 def _sessions() -> sessionmaker[Session]:
     return open_database("sales", target())
-
-
-@contextmanager
-def _asking(sessions: sessionmaker[Session]) -> Iterator[Session]:
-    """A transaction. Raises DatabaseDown."""
-    try:
-        with transaction(sessions) as session:
-            yield session
-    except DBAPIError as error:
-        if fault_of(error) is Fault.OTHER:
-            raise
-        raise DatabaseDown("sales", error.orig or error) from error
 
 
 def _table(rows: Iterable[Any]) -> Iterable[str]:

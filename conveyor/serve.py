@@ -9,10 +9,10 @@ requests. So the port is tried without that option, first thing and again just b
 """
 
 import os
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from multiprocessing import parent_process
@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 import structlog
+from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
@@ -82,15 +83,17 @@ def serve_app(name: str, settings: Settings) -> None:
     server.serve(target_loader=partial(_load, name, host, port, settings), wrap_loader=False)
 
 
-def _load(name: str, host: str, port: int, settings: Settings) -> Callable[..., Any]:
+def _load(name: str, host: str, port: int, settings: Settings) -> Flask:
     """The app, made inside the worker process. Granian listens as soon as it has it."""
     configure_logs(settings, name)
     threading.Thread(target=_end_with_the_master, name="end-with-the-master", daemon=True).start()
     try:
-        app: Callable[..., Any] = import_module(APPS[name]).create_app(settings)
+        app: Flask = import_module(APPS[name]).create_app(settings)
     except SettingsError as error:
         log.error("cannot_start", reason=str(error))
         sys.exit(1)
+    if "stopping" in app.extensions:
+        _tell_of_the_end(app.extensions["stopping"])
     _refuse_taken_port(name, host, port)
     log.info("listening", address=f"http://{host}:{port}")
     return app
@@ -102,6 +105,20 @@ def _end_with_the_master() -> None:
     if master is not None:
         master.join()
         os._exit(1)
+
+
+def _tell_of_the_end(stopping: threading.Event) -> None:
+    """Set the event when this process is asked to stop. (The signal's handler is granian's; this only looks on.)"""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach())
+
+    def watch() -> None:
+        while reader.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
+            pass
+        stopping.set()
+
+    threading.Thread(target=watch, name="tell-of-the-end", daemon=True).start()
 
 
 def _refuse_taken_port(name: str, host: str, port: int) -> None:

@@ -2,7 +2,6 @@
 
 import click
 
-from chassis.migrations import migrate as migrate_database
 from conveyor.target import join
 from conveyor.worker import SERVICES
 
@@ -12,6 +11,9 @@ from conveyor.worker import SERVICES
 @click.option("--to", default="head", show_default=True, help="A revision, -1 for one step back, or base.")
 def migrate(services: tuple[str, ...], to: str) -> None:
     """Bring the databases of SERVICES (all of them where none is named) to the newest schema."""
+    # Here, because Alembic takes long to import, and `conveyor topology` does without.
+    from chassis.migrations import migrate as migrate_database
+
     join(*(f"{service}_database_url" for service in services or SERVICES))
     for service in services or SERVICES:
         migrate_database(service, to)

@@ -59,12 +59,23 @@ def _chosen(service: str, queues: str | None) -> list[str]:
 
 def _work(service: str, queues: list[str], events: bool, name: str) -> int:
     """One process: one thread that works, and one that keeps the heartbeat and answers control commands."""
-    app = importlib.import_module(f"tasks.{service}").app
-    # Quiet: Celery's banner would be the only lines on this process's output that are not logs.
-    arguments = ["--quiet", "worker", "--pool", "threads", "--concurrency", "1", "--queues", ",".join(queues)]
-    arguments += ["--hostname", f"{name}@%h", "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
-    app.worker_main(arguments + ["--task-events"] * events)
-    return 0
+    from celery.utils.nodenames import default_nodename, host_format
+
+    # Celery's own command line would first load every command that is installed, Flower's too, and would keep the
+    # worker's exit code to itself. Quiet: its banner would be the only lines on this output that are not logs.
+    worker = importlib.import_module(f"tasks.{service}").app.Worker(
+        hostname=host_format(default_nodename(f"{name}@%h")),
+        pool_cls="threads",
+        concurrency=1,
+        queues=queues,
+        task_events=events,
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="INFO",
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
 
 
 def _keep_running(arguments: list[str], count: int, name: str, settings: Settings) -> int:
@@ -88,4 +99,6 @@ def _keep_running(arguments: list[str], count: int, name: str, settings: Setting
         time.sleep(1)
     for process in running.values():
         process.terminate()
-    return max(abs(process.wait()) for process in running.values())
+    # One that the signal ended while it was still starting, or already leaving, has done what it was told.
+    told = (-signal.SIGTERM, -signal.SIGINT)
+    return max(0 if code in told else abs(code) for code in [process.wait() for process in running.values()])

@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from flask import url_for
-from flask_smorest import Blueprint
 
+from chassis.blueprints import Blueprint
 from chassis.database import transaction
 from chassis.errors import Stale
 from chassis.openapi import refuses

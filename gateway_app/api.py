@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
 from flask import Flask, Response, current_app, json, request
 
 from chassis.errors import AppError
@@ -42,15 +43,24 @@ def forwarding(route: Route) -> Callable[..., Response]:
 
     def view(**ids: object) -> Response:
         answer = creating(route) if route.creates else service_of(route).send(inner_request(route))
-        seconds = seconds_to_wait(request.headers.get("Prefer")) if route.waits else None
-        if seconds and answer.status < 300:
-            order_id = str(ids["order_id"]) if ids else state_in(answer.body).id
-            wanted = state_in(request.get_data()).status if route.method == "PATCH" else None
-            wish = Wish(seconds, order_id, wanted)
+        wish = wish_of(route, ids, answer)
+        if wish is not None:
             answer = door().waiting.hold(answer, wish, {CORRELATION_HEADER: correlation_id()})
         return Response(answer.body, answer.status, answer.headers)
 
     return view
+
+
+def wish_of(route: Route, ids: dict[str, object], answer: Answer) -> Wish | None:
+    """What the client of this request waits for; None when it does not, or its request was refused."""
+    seconds = seconds_to_wait(request.headers.get("Prefer")) if route.waits else None
+    if seconds is None or answer.status >= 300:
+        return None
+    try:
+        order_id = str(ids["order_id"]) if ids else state_in(answer.body).id
+        return Wish(seconds, order_id, state_in(request.get_data()).status if route.method == "PATCH" else None)
+    except msgspec.DecodeError:
+        return None  # the service could read the body (UTF-16, say), and has done what it says
 
 
 def creating(route: Route) -> Answer:

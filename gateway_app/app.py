@@ -21,6 +21,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     cache = Cache(settings.require("redis_url"), settings.redis_timeout)
     services = {name: Upstream(name, getattr(settings, f"{name}_url"), settings) for name in SERVICES}
     app = create_base_app("gateway", settings, [], {}, PublicDocument(services))
-    app.extensions["door"] = Door(services, Keys(cache, settings), Waiting(cache, services["sales"], settings))
+    waiting = Waiting(cache, services["sales"], settings)
+    app.extensions["door"] = Door(services, Keys(cache, settings), waiting)
+    app.extensions["stopping"] = waiting.stopping
     add_routes(app)
     return app

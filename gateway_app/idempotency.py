@@ -9,12 +9,13 @@ the service's answer and its keeping, the request goes to the service: its datab
 """
 
 from collections.abc import Callable
-from uuid import uuid4
+from secrets import token_hex
 
 import msgspec
 import structlog
 
-from chassis.cache import Cache, CacheAway
+from chassis.cache import Cache
+from chassis.errors import CacheAway
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.settings import Settings
 from gateway_app.errors import KeyInProgress
@@ -52,7 +53,7 @@ class Keys:
         Raises IdempotencyKeyReused, KeyInProgress, and what ``ask`` raises.
         """
         name = f"idempotency:{client}:{key}"
-        claim = Entry(uuid4().hex, digest)
+        claim = Entry(token_hex(16), digest)
         found = self._claim(name, claim)
         if found is not None and found.token != claim.token:
             return _answer_again(found, digest)

@@ -3,6 +3,7 @@
 from http.client import RemoteDisconnected
 
 import msgspec
+import structlog
 from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.connectionpool import connection_from_url
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
@@ -11,6 +12,8 @@ from urllib3.util import parse_url
 from chassis.errors import Unavailable
 from chassis.settings import Settings
 from gateway_app.errors import UpstreamBroken, UpstreamDown, UpstreamTimeout
+
+log = structlog.get_logger()
 
 #: What of a service's answer reaches the client. Everything else is between the two of us.
 ANSWER_HEADERS = ("Content-Type", "Location", "ETag", "Retry-After", "Allow", "Idempotent-Replayed", "Cache-Control")
@@ -62,6 +65,7 @@ class Upstream:
         try:
             return self._exchange(request, limits)
         except HTTPError as error:
+            log.warning("upstream_failed", service=self.name, error=str(error))
             raise UpstreamBroken(f"{self.name} broke off. {_unclear(request)}", **_executed(request)) from error
 
     def _exchange(self, request: Request, limits: Timeout) -> Answer:
@@ -77,10 +81,12 @@ class Upstream:
         )
         if answer.status >= 400 and not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
             detail = f"{self.name} failed without an explanation (status {answer.status}). {_unclear(request)}"
+            log.warning("upstream_failed", service=self.name, error=detail)
             raise UpstreamBroken(detail, **_executed(request))
         return Answer(answer.status, _passed_on(answer), answer.data)
 
     def _failure(self, request: Request, error: HTTPError) -> Unavailable:
+        log.warning("upstream_failed", service=self.name, error=str(error))
         if isinstance(error, NewConnectionError | ConnectTimeoutError):
             return UpstreamDown(
                 f"{self.name} cannot be reached; the request was not carried out. Try again.",

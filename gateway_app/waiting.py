@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from chassis.cache import Cache, CacheAway
-from chassis.errors import Unavailable
+from chassis.cache import Cache
+from chassis.errors import CacheAway, Unavailable
 from chassis.settings import Settings
 from gateway_app.upstream import Answer, Request, Upstream
 
@@ -73,6 +73,8 @@ class Waiting:
         self._orders = orders
         self._read_timeout = settings.upstream_timeout
         self._places = threading.BoundedSemaphore(settings.gateway_threads // 2)
+        #: Set when the process is asked to stop: then nobody is held any longer.
+        self.stopping = threading.Event()
 
     def hold(self, answer: Answer, wish: Wish, headers: dict[str, str]) -> Answer:
         """The answer with the order as it is once its saga has ended, or when the time is up.
@@ -101,7 +103,7 @@ class Waiting:
                 newest = self._read(wish.order_id, headers, min(max(left, 1.0), self._read_timeout))
                 if newest is not None:
                     order, ended = newest, _ended(newest, wish, announced)
-                if ended or left <= 0:
+                if ended or left <= 0 or self.stopping.is_set():
                     return order, ended
                 announced = wait(left) or announced
 

@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from flask import url_for
-from flask_smorest import Blueprint
 from marshmallow import RAISE
 
+from chassis.blueprints import Blueprint
 from chassis.database import transaction
+from chassis.documents import IDEMPOTENCY_KEY, IF_MATCH, REPLAYED
 from chassis.errors import Stale
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
@@ -19,34 +20,15 @@ from sales.status import ENDED, OrderStatus
 
 blueprint = Blueprint("sales", __name__, description="Customers, their orders, and what becomes of these")
 
-_ETAG = {"ETag": {"description": "the order's version", "schema": {"type": "string"}, "example": '"3"'}}
-_LOCATION = {"Location": {"description": "where it is found", "schema": {"type": "string"}}}
-_REPLAYED = {
-    "Idempotent-Replayed": {
-        "description": "`true`: this key's request was carried out before; this is its row as it is now",
-        "schema": {"type": "string"},
-    }
-}
-_KEY = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "schema": {"type": "string", "maxLength": 255},
-    "description": "makes it safe to send the request again",
-}
-_IF_MATCH = {
-    "in": "header",
-    "name": "If-Match",
-    "schema": {"type": "string"},
-    "example": '"3"',
-    "description": "the ETag that this was decided on; any other version answers 412",
-}
+_REPLAYED = {"Idempotent-Replayed": REPLAYED}
 
 Answer = tuple[Any, int, dict[str, str]]
 
 
-@blueprint.post("/orders", parameters=[_KEY])
+@blueprint.post("/orders")
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.OrderIn)
-@blueprint.response(201, schemas.OrderOut, example=schemas.PLACED, headers={**_LOCATION, **_ETAG, **_REPLAYED})
+@blueprint.response(201, schemas.OrderOut, example=schemas.PLACED, headers=_REPLAYED)
 @refuses(blueprint, UnknownCustomer, IdempotencyKeyReused)
 def place_order(draft: Mapping[str, Any]) -> Answer:
     """Take an order
@@ -69,7 +51,7 @@ def list_orders(filters: Mapping[str, Any]) -> Any:
 
 
 @blueprint.get("/orders/<uuid:order_id>")
-@blueprint.response(200, schemas.OrderOut, example=schemas.ORDER, headers=_ETAG)
+@blueprint.response(200, schemas.OrderOut, example=schemas.ORDER)
 @refuses(blueprint, OrderNotFound)
 def show_order(order_id: UUID) -> Answer:
     """An order"""
@@ -86,9 +68,9 @@ def show_events(order_id: UUID) -> Any:
         return {"items": queries.events_of(session, order_id), "next_cursor": None}
 
 
-@blueprint.put("/orders/<uuid:order_id>/status", parameters=[_IF_MATCH])
+@blueprint.put("/orders/<uuid:order_id>/status")
 @blueprint.arguments(schemas.StatusIn)
-@blueprint.response(202, schemas.OrderOut, example=schemas.ORDER, headers=_ETAG, description="asked for")
+@blueprint.response(202, schemas.OrderOut, example=schemas.ORDER, description="asked for")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.ORDER, description="it is that already")
 @refuses(blueprint, OrderNotFound, IllegalTransition, Stale)
 def change_status(wanted: Mapping[str, str], order_id: UUID) -> Answer:
@@ -105,9 +87,10 @@ def change_status(wanted: Mapping[str, str], order_id: UUID) -> Answer:
     return _tagged(order, 202 if asked else 200)
 
 
-@blueprint.post("/orders/<uuid:order_id>/cancel", parameters=[_IF_MATCH])
+@blueprint.post("/orders/<uuid:order_id>/cancel")
+@blueprint.doc(parameters=[IF_MATCH])
 @blueprint.arguments(schemas.CancelIn, required=False)
-@blueprint.response(202, schemas.OrderOut, example=schemas.CANCELLING, headers=_ETAG, description="under way")
+@blueprint.response(202, schemas.OrderOut, example=schemas.CANCELLING, description="under way")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.CANCELLED, description="it is cancelled already")
 @refuses(blueprint, OrderNotFound, IllegalTransition, Stale)
 def cancel_order(why: Mapping[str, str | None], order_id: UUID) -> Answer:
@@ -118,9 +101,10 @@ def cancel_order(why: Mapping[str, str | None], order_id: UUID) -> Answer:
     return _cancel(order_id, why.get("reason"))
 
 
-@blueprint.post("/customers", parameters=[_KEY])
+@blueprint.post("/customers")
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.CustomerIn)
-@blueprint.response(201, schemas.CustomerOut, example=schemas.CUSTOMER, headers={**_LOCATION, **_REPLAYED})
+@blueprint.response(201, schemas.CustomerOut, example=schemas.CUSTOMER, headers=_REPLAYED)
 @refuses(blueprint, IdempotencyKeyReused)
 def register_customer(details: Mapping[str, Any]) -> Answer:
     """Register a customer"""

@@ -13,6 +13,7 @@ from conveyor.client import Gateway, Refused
 from conveyor.order import shown
 from conveyor.order.follow import OPEN, follow
 from conveyor.order.naming import Item, Price, customer_id, lines
+from conveyor.order.resume import resume
 from conveyor.target import target
 from sales.status import OrderStatus
 
@@ -45,6 +46,9 @@ def order() -> None:
 
     The gateway is the one of CONVEYOR_GATEWAY_URL, else of the stack that `conveyor run` has running here.
     """
+
+
+order.add_command(resume)
 
 
 @order.command()

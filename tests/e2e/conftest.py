@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import psutil
 import pytest
 import urllib3
 

@@ -90,13 +90,17 @@ class Shop:
 
     def becomes(self, order_id: str, status: str, seconds: float = 60.0) -> dict[str, Any]:
         """The order, once it is this."""
-        until(lambda: self.order(order_id)["status"] == status, seconds, f"{order_id} is {status}")
+        until(lambda: self.order(order_id)["status"] == status, seconds, lambda: self.order(order_id))
         return self.order(order_id)
 
     def outcome(self, seconds: float = 90.0) -> dict[str, int]:
         """How many orders of this customer ended as what, once all have."""
-        until(lambda: not OPEN & {each["status"] for each in self.orders()}, seconds, "every order has ended")
-        return dict(Counter(each["status"] for each in self.orders()))
+
+        def statuses() -> dict[str, int]:
+            return dict(Counter(each["status"] for each in self.orders()))
+
+        until(lambda: not OPEN & statuses().keys(), seconds, statuses)
+        return statuses()
 
     def invariants(self, product: str) -> tuple[int, int, int]:
         """What the databases say of this product: its stock, its ledger's sum, the units that orders hold."""

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -27,11 +28,11 @@ RELAYS = ("sales_relay", "inventory_relay", "delivery_relay")
 FLOWER_LOGIN = "operator:seen"
 
 
-def until(condition: Callable[[], T], seconds: float = 60.0, what: str = "") -> T:
-    """Poll until the condition holds and return what it said. Raises AssertionError."""
+def until(condition: Callable[[], T], seconds: float = 60.0, see: Callable[[], object] = lambda: "") -> T:
+    """Poll until the condition holds and return what it said. Raises AssertionError with what there is to see then."""
     deadline = time.monotonic() + seconds
     while not (said := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition}"
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {see()}"
         time.sleep(0.05)
     return said
 
@@ -77,7 +78,7 @@ class Stack:
     def start(self, seconds: float = 180.0) -> "Stack":
         """Start it and wait until it says that it is ready."""
         process = self.launch()
-        until(lambda: self.ready() or process.poll() is not None, seconds, f"ready; it says:\n{self.said()}")
+        until(lambda: self.ready() or process.poll() is not None, seconds, self.said)
         assert process.poll() is None, f"it ended instead of getting ready:\n{self.said()}"
         return self
 
@@ -114,7 +115,12 @@ class Stack:
 
     def hears(self, words: str, since: int = 0, seconds: float = 60.0) -> None:
         """Wait until it prints this, behind the first ``since`` characters."""
-        until(lambda: words in self.said()[since:], seconds, f"{words!r} in:\n{self.said()[since:]}")
+        until(lambda: words in self.said()[since:], seconds, lambda: f"{words!r} in:\n{self.said()[since:]}")
+
+    def tells_of_death(self, name: str, since: int) -> None:
+        """Wait until it prints that this process has ended, and that it starts it again."""
+        told = rf"^{name} (was killed by SIGKILL|ended) .*Starting it again"
+        until(lambda: re.search(told, self.said()[since:], re.M), see=lambda: f"{name} in:\n{self.said()[since:]}")
 
     def pid(self, name: str) -> int:
         described = self.described()
@@ -126,6 +132,11 @@ class Stack:
         pid = self.pid(name)
         os.kill(pid, number)
         return pid
+
+    def signal_children(self, name: str, number: int) -> None:
+        """Send everything that one of its processes has started a signal: of a web process, the one that serves."""
+        for each in psutil.Process(self.pid(name)).children(recursive=True):
+            each.send_signal(number)
 
     def variables(self) -> dict[str, str]:
         """The environment that leads to it, with its passwords."""
@@ -147,10 +158,10 @@ class Stack:
 
     def ask(self, service: str, query: str, **values: object) -> list[tuple[Any, ...]]:
         """Look into a database."""
-        with contextlib.closing(psycopg2.connect(self.setting(f"{service}_database_url"))) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(query, values)
-                return cursor.fetchall()
+        url = self.setting(f"{service}_database_url")
+        with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to it, whoever started it: the state directory is in its command, its working

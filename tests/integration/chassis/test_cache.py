@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chassis.cache import REST, Cache, CacheAway
+from chassis.cache import REST, Cache
+from chassis.errors import CacheAway
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.valkey import Valkey
 

@@ -199,3 +199,32 @@ class TestListAndShow:
             assert part in shown
         whole = json.loads(run("show", message_id, "--json").output)
         assert whole["body"]["links"] == LINKS
+
+
+class TestResume:
+    def test_the_flag_goes_and_the_chain_under_way_is_sent_again(self, sessions: sessionmaker[Session]) -> None:
+        order_id = place(sessions)
+        message_id = keep(sessions, order_id)
+        run("drop", message_id, "--reason", "the line was repaired by hand")
+        answer = CliRunner().invoke(
+            cli, ["order", "resume", str(order_id), "--reason", "repaired"], env={"USER": "ada", "LOGNAME": "ada"}
+        )
+        assert answer.exit_code == 0
+        assert "resumed" in answer.output
+        with transaction(sessions) as session:
+            assert not session.execute(select(orders.c.needs_attention).where(orders.c.id == order_id)).scalar_one()
+            noted = session.execute(
+                select(order_events.c.actor, order_events.c.reason).where(
+                    order_events.c.order_id == order_id, order_events.c.kind == "resumed"
+                )
+            ).one()
+            sent = session.execute(select(outbox.c.task, outbox.c.bundle)).all()
+        assert tuple(noted) == ("ada", "repaired")
+        assert [task for task, bundle in sent if bundle[0]["order_id"] == str(order_id)] == [
+            "inventory.check_availability"
+        ]
+
+    def test_an_order_that_does_not_exist_is_named(self, sessions: sessionmaker[Session]) -> None:
+        nobody = str(uuid7())
+        answer = CliRunner().invoke(cli, ["order", "resume", nobody])
+        assert nobody in str(answer.exception)

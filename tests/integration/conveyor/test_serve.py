@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,45 @@ def test_a_request_under_way_is_answered_before_the_process_stops(mortal: Gatewa
     connection.close()
     assert [(status, body["code"]) for status, body in answers] == [(503, "upstream_timeout")]
     assert not mortal.is_up()
+
+
+def test_one_who_waits_for_an_order_is_answered_when_the_process_stops(mortal: Gateway) -> None:
+    answers: list[tuple[int, Any]] = []
+    headers = {"Prefer": "wait=30", "Content-Type": "application/json"}
+    asking = threading.Thread(target=lambda: answers.append(mortal.ask("POST", "/orders", b"{}", headers)))
+    asking.start()
+    connection, address = mortal.silent_sales.accept()
+    was_read = threading.Event()
+
+    class Sales(BaseHTTPRequestHandler):
+        """Takes an order, which stays Pending for ever."""
+
+        protocol_version = "HTTP/1.1"
+
+        def answer(self, status: int) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = b'{"id": "1", "status": "Pending"}'
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.answer(201)
+
+        def do_GET(self) -> None:
+            self.answer(200)
+            was_read.set()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    threading.Thread(target=lambda: Sales(connection, address, None), daemon=True).start()
+    assert was_read.wait(10)
+    mortal.process.terminate()
+    assert mortal.process.wait(30) == 0
+    asking.join(5)
+    connection.close()
+    assert [(status, body["status"]) for status, body in answers] == [(201, "Pending")]
 
 
 def test_a_taken_port_is_one_clear_line_and_exit_code_1(gateway: Gateway, tmp_path: Path) -> None:

@@ -174,11 +174,13 @@ def test_a_failure_that_is_no_problem_document_is_not_shown_to_clients(client: F
 def test_unknown_paths_methods_and_media_are_refused_at_the_door(client: FlaskClient, sales: Any) -> None:
     unknown = client.get("/deliveries")
     nonsense = client.get("/orders/42")
+    slashes = client.get("/orders//events")
     method = client.delete("/orders")
     media = client.post("/orders", data="a=b", content_type="application/x-www-form-urlencoded")
     large = client.post("/orders", json={"text": "x" * 1_048_576})
-    assert [each.status_code for each in (unknown, nonsense, method, media, large)] == [404, 404, 405, 415, 413]
-    assert {each.mimetype for each in (unknown, nonsense, method, media, large)} == {"application/problem+json"}
+    answers = (unknown, nonsense, slashes, method, media, large)
+    assert [each.status_code for each in answers] == [404, 404, 404, 405, 415, 413]
+    assert {each.mimetype for each in answers} == {"application/problem+json"}
     assert method.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
     assert sales.seen == []
 

@@ -185,6 +185,16 @@ def test_a_refused_move_ends_the_wait_by_its_announcement(
     assert (answer.result(1.5).status_code, answer.result().json["status"]) == (200, "Pending Shipment")
 
 
+def test_a_body_that_only_the_service_can_read_is_not_waited_for(client: FlaskClient, sales: Any) -> None:
+    order_id = str(uuid4())
+    sales.orders[order_id] = {"id": order_id, "status": "Pending Shipment"}
+    body = '{"status": "In Transit"}'.encode("utf-16")
+    json_type = {"Content-Type": "application/json"}
+    answer = client.patch(f"/orders/{order_id}/status", data=body, headers={**json_type, **WAIT})
+    assert answer.status_code == 202
+    assert "Preference-Applied" not in answer.headers
+
+
 def test_a_replayed_order_can_be_waited_for(client: FlaskClient, sales: Any, saga: Saga) -> None:
     key = {"Idempotency-Key": str(uuid4())}
     client.post("/orders", json=ORDER, headers=key)

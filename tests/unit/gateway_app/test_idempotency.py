@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from chassis.cache import CacheAway
-from chassis.errors import Unavailable
+from chassis.errors import CacheAway, Unavailable
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.settings import Settings
 from gateway_app.errors import KeyInProgress

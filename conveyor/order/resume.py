@@ -1,0 +1,29 @@
+"""``conveyor order resume``: somebody has looked at an order that needed attention, and it may go on."""
+
+import getpass
+from uuid import UUID
+
+import click
+
+from chassis.database import open_database
+from conveyor.databases import asking
+from conveyor.target import target
+from sales import service
+
+
+@click.command()
+@click.argument("order_id", metavar="ID", type=click.UUID)
+@click.option("--reason", help="Why it may go on, for the record.")
+@click.option("--actor", default=getpass.getuser, show_default="your user name", help="Who says so, for the record.")
+def resume(order_id: UUID, reason: str | None, actor: str) -> None:
+    """Clear the flag of order ID, and send its chain again if one is under way.
+
+    \b
+      conveyor order list --attention
+      conveyor order resume ID --reason "address corrected"
+
+    Works on the database of sales directly: CONVEYOR_SALES_DATABASE_URL, else that of the running stack.
+    """
+    with asking(open_database("sales", target())) as session:
+        order = service.resume(session, order_id, actor, reason)
+    click.echo(f"{order_id}: resumed; it is {order['status']}")

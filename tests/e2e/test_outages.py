@@ -1,0 +1,117 @@
+"""Processes that are killed under load: whoever asks is answered, every order finishes, the supervisor says so."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from tests.e2e.shop import Answer, Shop, each_at_once
+from tests.e2e.stack import Stack, until
+
+pytestmark = pytest.mark.rabbitmq
+
+
+def dead_letters(stack: Stack) -> int:
+    """Messages in all dead-letter queues, and in the quarantine that they are brought to."""
+    seen = json.loads(stack.conveyor("status", "--json").stdout)
+    return seen["quarantine"] + sum(each["dead"] for each in seen["queues"].values())
+
+
+@contextmanager
+def orders_arriving(shop: Shop, product: str) -> Iterator[list[Answer]]:
+    """Four clients that place one order after the other as long as the block lasts; their answers."""
+    answers: list[Answer] = []
+    done = threading.Event()
+
+    def client() -> None:
+        while not done.is_set():
+            answers.append(shop.send("POST", "/orders", shop.draft(product)))
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for each in threads:
+        each.start()
+    try:
+        until(lambda: len(answers) >= 8)
+        yield answers
+        enough = len(answers) + 8
+        until(lambda: len(answers) >= enough)
+    finally:
+        done.set()
+        for each in threads:
+            each.join()
+
+
+def test_orders_are_taken_while_the_broker_is_dead_and_finish_when_it_is_back(shop: Shop) -> None:
+    product, before = shop.add_product(stock=10_000), len(shop.stack.said())
+    with orders_arriving(shop, product) as answers:
+        shop.stack.signal("rabbitmq")
+        shop.stack.tells_of_death("rabbitmq", before)
+    assert {each.status for each in answers} == {201}
+    shop.stack.hears("rabbitmq is ready again", before, seconds=120)
+    assert shop.outcome(seconds=120) == {"Pending Shipment": len(answers)}
+    assert dead_letters(shop.stack) == 0
+    assert shop.invariants(product) == (10_000 - len(answers), 10_000 - len(answers), len(answers))
+
+
+@pytest.mark.parametrize("worker", ["worker-inventory", "worker-sales"])
+def test_every_order_finishes_though_a_worker_was_killed(shop: Shop, worker: str) -> None:
+    product, before = shop.add_product(stock=10_000), len(shop.stack.said())
+    with orders_arriving(shop, product) as answers:
+        shop.stack.signal(worker)
+        shop.stack.tells_of_death(worker, before)
+    assert {each.status for each in answers} == {201}
+    assert shop.outcome() == {"Pending Shipment": len(answers)}
+    shop.stack.hears(f"{worker} is ready again", before)
+    assert dead_letters(shop.stack) == 0
+    assert shop.invariants(product) == (10_000 - len(answers), 10_000 - len(answers), len(answers))
+
+
+def test_while_a_service_is_down_the_gateway_says_so_at_once_and_then_recovers(shop: Shop) -> None:
+    before, slowest = len(shop.stack.said()), 0.0
+
+    def ask() -> Answer:
+        nonlocal slowest
+        began = time.monotonic()
+        answer = shop.send("GET", f"/customers/{shop.customer}")
+        slowest = max(slowest, time.monotonic() - began)
+        return answer
+
+    shop.stack.signal("sales")
+    refused = until(lambda: (answer := ask()).status != 200 and answer)
+    assert refused.status == 503
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert int(refused.headers["Retry-After"]) > 0
+    assert refused.body["correlation_id"]
+    assert shop.send("GET", "/products?limit=1").status == 200
+    shop.stack.tells_of_death("sales", before)
+    until(lambda: ask().status == 200)
+    assert slowest < 5
+    shop.stack.hears("sales is ready again", before)
+    assert shop.place(shop.add_product(stock=1), prefer="wait=30")["status"] == "Pending Shipment"
+
+
+def test_a_request_to_a_service_that_hangs_is_answered_and_can_safely_be_sent_again(shop: Shop) -> None:
+    product, key = shop.add_product(stock=5), uuid7().hex
+
+    def post() -> Answer:
+        return shop.send("POST", "/orders", shop.draft(product), idempotency_key=key)
+
+    shop.stack.signal("sales", signal.SIGSTOP)
+    shop.stack.signal_children("sales", signal.SIGSTOP)
+    try:
+        unclear, health = each_at_once([post, lambda: shop.send("GET", "/health")])
+    finally:
+        shop.stack.signal_children("sales", signal.SIGCONT)
+        shop.stack.signal("sales", signal.SIGCONT)
+    assert (unclear.status, unclear.body["code"]) == (503, "upstream_timeout")
+    assert unclear.body["may_have_been_executed"] is True
+    assert (health.status, health.body["down"]) == (503, ["sales"])
+    taken = until(lambda: (answer := post()).status == 201 and answer)
+    [order] = shop.orders()
+    assert taken.body["id"] == order["id"]
+    shop.becomes(order["id"], "Pending Shipment")

@@ -1,0 +1,152 @@
+"""What could not be worked on is kept, its order is flagged, and what clears the flag."""
+
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
+
+from chassis.database import transaction
+from sales import faults, service
+from sales.messages import Fault
+from tests.integration.sales.conftest import Shop, about
+
+
+def fault(order_id: Any, message_id: str | None = None) -> Fault:
+    return Fault(
+        order_id=order_id,
+        message_id=message_id or uuid7().hex,
+        queue="stock_reservation_queue",
+        task="inventory.reserve_stock",
+        body={"bundle": [{"order_id": order_id}], "links": []},
+        headers={},
+        reason="KeyError: 'lines'",
+    )
+
+
+def record(shop: Shop, *several: Fault) -> list[str | None]:
+    with transaction(shop.sessions) as session:
+        return [each.order_id for each in faults.record_faults(session, several)]
+
+
+def kept(shop: Shop, message_id: str) -> Any:
+    [row] = shop.rows("SELECT * FROM quarantine WHERE message_id = :id", id=message_id)
+    return row
+
+
+def test_a_fault_is_kept_whole_and_its_order_flagged(shop: Shop) -> None:
+    order = shop.place()
+    found = fault(order["id"])
+
+    assert record(shop, found) == [order["id"]]
+
+    row = kept(shop, found.message_id)
+    assert (row.state, row.count, str(row.order_id), row.body) == ("waiting", 1, order["id"], found.body)
+    now = shop.order(order)
+    assert (now["needs_attention"], now["status"], now["version"]) == (True, "Pending", 2)
+    event = shop.timeline(order)[-1]
+    assert (event["kind"], event["reason"], event["actor"]) == ("needs_attention", "KeyError: 'lines'", "conveyor")
+    assert shop.saga(order).last_error == "KeyError: 'lines'"
+
+
+def test_the_same_message_again_is_counted_and_noted_once(shop: Shop) -> None:
+    order, message_id = shop.place(), uuid7().hex
+    for _ in range(2):
+        record(shop, fault(order["id"], message_id))
+    assert kept(shop, message_id).count == 2
+    assert shop.kinds(order).count("needs_attention") == 1
+
+
+@pytest.mark.parametrize("order_id", [None, "garbage", str(UUID(int=7))])
+def test_a_fault_of_no_order_of_ours_is_kept_too_and_harms_no_neighbour(shop: Shop, order_id: str | None) -> None:
+    order, orphan = shop.place(), fault(order_id)
+    assert record(shop, orphan, fault(order["id"])) == [order_id, order["id"]]
+    assert kept(shop, orphan.message_id).state == "waiting"
+    assert shop.order(order)["needs_attention"]
+
+
+def test_two_bundles_of_faults_in_opposite_orders_do_not_lock_each_other_out(shop: Shop) -> None:
+    first, second = shop.place(), shop.place()
+    failed: list[BaseException] = []
+    together = threading.Barrier(2)
+
+    def go(*orders: dict[str, Any]) -> None:
+        try:
+            for _ in range(20):
+                together.wait(30)
+                record(shop, *(fault(each["id"]) for each in orders))
+        except BaseException as error:
+            failed.append(error)
+            together.abort()
+
+    threads = [threading.Thread(target=go, args=pair) for pair in ((first, second), (second, first))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failed == []
+
+
+class TestTheFlag:
+    @pytest.fixture
+    def order(self, shop: Shop) -> dict[str, Any]:
+        placed = shop.place()
+        record(shop, fault(placed["id"]))
+        return placed
+
+    def test_goes_with_the_end_of_the_saga(self, shop: Shop, order: dict[str, Any]) -> None:
+        shop.respond(order)
+        assert shop.order(order)["needs_attention"]
+        shop.hear(about(order, "place", delivery=("PENDING", 1)))
+        assert not shop.order(order)["needs_attention"]
+
+    def test_goes_with_a_rejection(self, shop: Shop, order: dict[str, Any]) -> None:
+        shop.respond(order, reason="insufficient_stock")
+        assert not shop.order(order)["needs_attention"]
+
+    def test_stays_while_the_order_is_cancelling_and_goes_when_it_is_cancelled(
+        self, shop: Shop, order: dict[str, Any]
+    ) -> None:
+        shop.http.post(f"/orders/{order['id']}/cancel")
+        shop.hear(about(order, "delivery", 2, delivery=("PENDING", 2)))
+        assert shop.order(order)["needs_attention"]
+        shop.hear(about(order, "cancel", 1, delivery=("CANCELLED", 3)))
+        assert not shop.order(order)["needs_attention"]
+
+    def test_goes_when_somebody_resumes_the_order_and_its_chain_is_sent_again(
+        self, shop: Shop, order: dict[str, Any]
+    ) -> None:
+        with transaction(shop.sessions) as session:
+            session.execute(text("UPDATE order_sagas SET attempts = 10, sends = 12 WHERE order_id = :id"), order)
+            service.resume(session, UUID(order["id"]), "ada", "the shelf is back")
+        assert not shop.order(order)["needs_attention"]
+        row = shop.saga(order)
+        assert (row.attempts, row.sends, row.last_error) == (0, 0, None)
+        [first, again] = shop.sent(order)
+        assert again == first
+        event = shop.timeline(order)[-1]
+        assert (event["kind"], event["actor"], event["reason"]) == ("resumed", "ada", "the shelf is back")
+
+    def test_goes_when_its_message_is_replayed_and_stays_when_that_is_dropped(
+        self, shop: Shop, order: dict[str, Any]
+    ) -> None:
+        [(dropped,)] = shop.rows("SELECT message_id FROM quarantine WHERE order_id = :id", id=order["id"])
+        with transaction(shop.sessions) as session:
+            assert faults.drop_message(session, dropped, "ada", "a bug of ours")
+        assert shop.order(order)["needs_attention"]
+        again = fault(order["id"])
+        record(shop, again)
+        with transaction(shop.sessions) as session:
+            assert faults.replay_message(session, again.message_id, "ada")
+        assert not shop.order(order)["needs_attention"]
+
+
+def test_resuming_an_order_that_has_ended_sends_nothing(shop: Shop) -> None:
+    order = shop.ship()
+    sent = shop.sent(order)
+    with transaction(shop.sessions) as session:
+        service.resume(session, UUID(order["id"]), "ada")
+    assert shop.sent(order) == sent
+    assert shop.kinds(order)[-1] == "resumed"

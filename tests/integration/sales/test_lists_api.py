@@ -1,0 +1,181 @@
+"""Lists of orders and customers over HTTP: filters, sorting, pages."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+from uuid_utils.compat import uuid7
+
+from chassis.database import transaction
+from tests.integration.sales.conftest import Shop
+
+BEGIN = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def placed(shop: Shop) -> list[dict[str, Any]]:
+    """Seven orders of one customer, a minute apart; the third, fourth and fifth at the very same moment."""
+    orders = [shop.place() for _ in range(7)]
+    minutes = [0, 1, 2, 2, 2, 3, 4]
+    with transaction(shop.sessions) as session:
+        for order, minute in zip(orders, minutes, strict=True):
+            moment = {"id": order["id"], "at": BEGIN + timedelta(minutes=minute)}
+            session.execute(text("UPDATE orders SET created_at = :at WHERE id = :id"), moment)
+    return orders
+
+
+def ids(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [each["id"] for each in answer.json["items"]]
+
+
+def listed(shop: Shop, **query: Any) -> list[str]:
+    return ids(shop.http.get("/orders", query_string={"customer_id": shop.customer["id"], **query}))
+
+
+def pages(shop: Shop, **query: Any) -> list[list[str]]:
+    """Every page of a list, cursor by cursor."""
+    found, cursor = [], None
+    while True:
+        asked = {"customer_id": shop.customer["id"], "cursor": cursor, **query}
+        answer = shop.http.get("/orders", query_string=asked)
+        found.append(ids(answer))
+        cursor = answer.json["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def register(shop: Shop, email: str) -> str:
+    """A customer with this address; its id."""
+    return str(shop.http.post("/customers", json={"name": "Ada", "email": email, "address": "x"}).json["id"])
+
+
+class TestOrders:
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+    @pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 8])
+    def test_pages_show_every_order_once_in_its_place_whatever_stands_at_the_edge(
+        self, shop: Shop, placed: list[dict[str, Any]], sort: str, limit: int
+    ) -> None:
+        shown = pages(shop, sort=sort, limit=limit)
+        expected = [each["id"] for each in placed]
+        assert [each for page in shown for each in page] == (expected[::-1] if sort.startswith("-") else expected)
+        assert all(len(page) == limit for page in shown[:-1])
+
+    def test_the_newest_come_first_unless_asked_otherwise(self, shop: Shop, placed: list[dict[str, Any]]) -> None:
+        assert listed(shop) == [each["id"] for each in reversed(placed)]
+
+    def test_an_order_that_joins_between_two_pages_hides_and_repeats_none(
+        self, shop: Shop, placed: list[dict[str, Any]]
+    ) -> None:
+        query = {"customer_id": shop.customer["id"], "limit": 4}
+        first = shop.http.get("/orders", query_string=query)
+        shop.place()
+        rest = shop.http.get("/orders", query_string={**query, "cursor": first.json["next_cursor"]})
+        assert ids(first) + ids(rest) == [each["id"] for each in reversed(placed)]
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"created_after": "2026-11-22T10:02:00Z"}, [2, 3, 4, 5, 6]),
+            ({"created_after": "2026-11-22T10:02:00"}, [2, 3, 4, 5, 6]),
+            ({"created_after": "2026-11-22T11:02:00+01:00"}, [2, 3, 4, 5, 6]),
+            ({"created_before": "2026-11-22T10:02:00Z"}, [0, 1]),
+            ({"created_before": "2026-11-22"}, []),
+            ({"created_after": "2026-11-22"}, [0, 1, 2, 3, 4, 5, 6]),
+            ({"created_after": "2026-11-22T10:01:00Z", "created_before": "2026-11-22T10:03:00Z"}, [1, 2, 3, 4]),
+            ({"created_after": "2026-11-22T10:03:00Z", "created_before": "2026-11-22T10:03:00Z"}, []),
+            ({"created_after": "0001-01-01T00:00:00+14:00"}, [0, 1, 2, 3, 4, 5, 6]),
+            ({"created_before": "9999-12-31T23:59:59-12:00"}, [0, 1, 2, 3, 4, 5, 6]),
+        ],
+    )
+    def test_the_first_moment_is_in_and_the_last_is_out_and_utc_is_meant_where_nothing_is_said(
+        self, shop: Shop, placed: list[dict[str, Any]], query: dict[str, str], expected: list[int]
+    ) -> None:
+        assert listed(shop, sort="created_at", **query) == [placed[each]["id"] for each in expected]
+
+    def test_filters_are_all_kept(self, shop: Shop, placed: list[dict[str, Any]]) -> None:
+        shop.respond(placed[1], reason="insufficient_stock")
+        shop.respond(placed[5], reason="insufficient_stock")
+        assert listed(shop, status="Rejected", sort="created_at") == [placed[1]["id"], placed[5]["id"]]
+        assert listed(shop, status="Rejected", created_after=BEGIN + timedelta(minutes=2)) == [placed[5]["id"]]
+        assert listed(shop, status="Cancelled") == []
+        assert listed(shop, customer_id=str(uuid7())) == []
+
+    def test_those_that_need_attention_are_found(self, shop: Shop, placed: list[dict[str, Any]]) -> None:
+        with transaction(shop.sessions) as session:
+            session.execute(text("UPDATE orders SET needs_attention = true WHERE id = :id"), {"id": placed[3]["id"]})
+        assert listed(shop, needs_attention="true") == [placed[3]["id"]]
+        assert len(listed(shop, needs_attention="false")) == 6
+
+    def test_an_order_is_the_same_in_a_list_as_by_itself(self, shop: Shop, placed: list[dict[str, Any]]) -> None:
+        [first, *_] = shop.http.get("/orders", query_string={"customer_id": shop.customer["id"]}).json["items"]
+        assert first == shop.order(placed[-1])
+
+    def test_a_cursor_of_another_list_is_refused(self, shop: Shop, placed: list[dict[str, Any]]) -> None:
+        for _ in range(2):
+            register(shop, "ada@example.com")
+        cursor = shop.http.get("/customers", query_string={"limit": 1}).json["next_cursor"]
+        answer = shop.http.get("/orders", query_string={"cursor": cursor})
+        assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "cursor")
+
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+    @pytest.mark.parametrize("query", [{}, {"status": "Pending"}, {"needs_attention": "true"}])
+    def test_a_page_far_down_the_list_is_found_by_an_index_without_sorting(
+        self, shop: Shop, placed: list[dict[str, Any]], sort: str, query: dict[str, str]
+    ) -> None:
+        seen: list[tuple[str, Any]] = []
+        engine = shop.sessions.kw["bind"]
+
+        def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
+            seen.append((statement, values))
+
+        cursor = shop.http.get("/orders", query_string={"limit": 1, "sort": sort}).json["next_cursor"]
+        event.listen(engine, "before_cursor_execute", note)
+        shop.http.get("/orders", query_string={"sort": sort, "cursor": cursor, **query})
+        event.remove(engine, "before_cursor_execute", note)
+
+        [(statement, values)] = [each for each in seen if "ORDER BY orders" in each[0]]
+        with transaction(shop.sessions) as session:
+            # The table is small here; what counts is that the indexes allow for it.
+            session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"))
+            rows = session.connection().exec_driver_sql(f"EXPLAIN {statement}", values).scalars().all()
+        plan = "\n".join(rows)
+        assert re.search(r"Index Cond: .*ROW\(created_at, id\)", plan), plan
+        assert "Sort" not in plan
+
+
+class TestCustomers:
+    def test_a_customer_is_found_where_the_answer_says(self, shop: Shop) -> None:
+        details = {"name": "Ada", "email": "ada@example.com", "phone": "+33 1", "address": "12 Rue de la Paix"}
+        answer = shop.http.post("/customers", json=details)
+        assert (answer.status_code, answer.json.items() >= details.items()) == (201, True)
+        assert shop.http.get(answer.headers["Location"]).json == answer.json
+
+    @pytest.mark.parametrize("phone", [{}, {"phone": None}])
+    def test_a_customer_needs_no_phone(self, shop: Shop, phone: dict[str, None]) -> None:
+        details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix", **phone}
+        answer = shop.http.post("/customers", json=details)
+        assert (answer.status_code, answer.json["phone"]) == (201, None)
+
+    def test_a_customer_that_is_not_there_is_not_found(self, shop: Shop) -> None:
+        answer = shop.http.get(f"/customers/{uuid7()}")
+        assert (answer.status_code, answer.json["code"]) == (404, "customer_not_found")
+
+    def test_an_address_finds_its_customers_in_any_spelling_and_no_others(self, shop: Shop) -> None:
+        email = f"Ada.{uuid7().hex}@Example.com"
+        made = [
+            shop.http.post("/customers", json={"name": name, "email": email, "address": "x"}).json["id"]
+            for name in "AB"
+        ]
+        for spelling in (email, email.upper(), email.lower()):
+            assert ids(shop.http.get("/customers", query_string={"email": spelling})) == made[::-1]
+        assert ids(shop.http.get("/customers", query_string={"email": "%"})) == []
+
+    def test_pages_show_every_customer_once_newest_first(self, shop: Shop) -> None:
+        email = f"{uuid7().hex}@example.com"
+        made = [register(shop, email) for _ in range(3)]
+        first = shop.http.get("/customers", query_string={"email": email, "limit": 2})
+        rest = shop.http.get("/customers", query_string={"email": email, "cursor": first.json["next_cursor"]})
+        assert (ids(first), ids(rest), rest.json["next_cursor"]) == (made[:0:-1], made[:1], None)

@@ -1,0 +1,123 @@
+"""The catalogue answers: prices and totals are fixed once, or the order is rejected."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from chassis.database import transaction
+from sales import pricing
+from sales.messages import CatalogueEntry, InventoryResponse
+from tests.integration.sales.conftest import Shop
+
+
+def response(order: dict[str, Any], price: str, product: UUID, **refusal: Any) -> InventoryResponse:
+    entry = CatalogueEntry(product, "Reading lamp", Decimal(price))
+    outcome = "refused" if refusal else "ok"
+    return InventoryResponse(order_id=UUID(order["id"]), outcome=outcome, catalogue=[entry], **refusal)
+
+
+def test_lines_get_name_and_price_and_the_order_its_total(shop: Shop) -> None:
+    order = shop.http.post("/orders", json=shop.draft(2, 3)).json
+
+    assert shop.respond(order, "12.50") == [False]
+
+    now = shop.order(order)
+    assert (now["total_amount"], now["status"], now["version"]) == ("62.50", "Pending", 2)
+    assert [(each["product_name"], each["price"]) for each in now["items"]] == [("Reading lamp", "12.50")] * 2
+    event = shop.timeline(order)[-1]
+    assert (event["kind"], event["reason"], event["actor"]) == ("priced", "total 62.50", "inventory")
+
+
+def test_the_first_response_wins(shop: Shop) -> None:
+    order = shop.place()
+    shop.respond(order, "12.50")
+    priced = shop.order(order)
+
+    assert shop.respond(order, "9.00") == [False]
+    assert shop.respond(order, reason="insufficient_stock") == [False]
+
+    assert shop.order(order) == priced
+    assert shop.kinds(order) == ["placed", "priced"]
+
+
+def test_a_refusal_rejects_the_order_and_ends_its_chain(shop: Shop) -> None:
+    order = shop.place()
+
+    sentence = "Lamp: 2 wanted, 1 in stock."
+    assert shop.respond(order, reason="insufficient_stock", detail=sentence) == [True]
+
+    now = shop.order(order)
+    assert (now["status"], now["reason"], now["total_amount"]) == ("Rejected", "insufficient_stock", None)
+    event = shop.timeline(order)[-1]
+    assert (event["kind"], event["to_status"], event["reason"]) == (
+        "rejected",
+        "Rejected",
+        sentence,
+    )
+    assert shop.saga(order).deadline is None
+
+
+def test_an_order_that_was_rejected_is_not_priced_by_a_late_response(shop: Shop) -> None:
+    order = shop.place()
+    shop.respond(order, reason="unknown_product")
+    assert shop.respond(order, "12.50") == [True]
+    assert shop.order(order)["total_amount"] is None
+
+
+def test_an_order_that_is_being_cancelled_goes_no_further(shop: Shop) -> None:
+    order = shop.place()
+    shop.http.post(f"/orders/{order['id']}/cancel")
+    assert shop.respond(order, "12.50") == [True]
+    assert (shop.order(order)["status"], shop.order(order)["total_amount"]) == ("Cancelling", None)
+
+
+@pytest.mark.parametrize(("seen", "ended"), [("12.50", False), ("12.5", False), (None, False), ("12.49", True)])
+def test_a_price_that_the_customer_did_not_see_rejects_the_order(shop: Shop, seen: str | None, ended: bool) -> None:
+    order = shop.place(price=seen)
+    assert shop.respond(order, "12.50") == [ended]
+    now = shop.order(order)
+    assert (now["status"], now["reason"]) == (("Rejected", "price_changed") if ended else ("Pending", None))
+    if ended:
+        assert shop.timeline(order)[-1]["reason"] == "Reading lamp costs 12.50, not 12.49"
+
+
+def test_orders_of_a_bundle_do_not_share_a_fate_and_are_answered_in_their_order(shop: Shop) -> None:
+    good, bad, dear = shop.place(), shop.place(), shop.place(price="1.00")
+    bundle = [
+        response(dear, "12.50", shop.lamp),
+        response(good, "12.50", shop.lamp),
+        response(bad, "12.50", shop.lamp, reason="insufficient_stock"),
+        response(good, "99.00", shop.lamp),
+        response(bad, "12.50", shop.lamp),
+    ]
+
+    with transaction(shop.sessions) as session:
+        answers = pricing.record_inventory_responses(session, bundle)
+
+    assert [each.order_id for each in answers] == [each.order_id for each in bundle]
+    assert [each.ended for each in answers] == [True, False, True, False, True]
+    assert [shop.order(each)["status"] for each in (good, bad, dear)] == ["Pending", "Rejected", "Rejected"]
+    assert shop.order(good)["total_amount"] == "25.00"
+
+
+def test_the_largest_order_at_the_largest_price_has_a_total(shop: Shop) -> None:
+    order = shop.http.post("/orders", json=shop.draft(*[100_000] * 1_000)).json
+    assert shop.respond(order, "9999999999.99") == [False]
+    assert shop.order(order)["total_amount"] == "999999999999000000.00"
+
+
+def test_a_response_that_misses_a_product_is_a_fault_and_prices_nothing(shop: Shop) -> None:
+    order, innocent = shop.place(), shop.place()
+    bundle = [response(innocent, "12.50", shop.lamp), response(order, "12.50", uuid7())]
+    with pytest.raises(KeyError), transaction(shop.sessions) as session:
+        pricing.record_inventory_responses(session, bundle)
+    assert shop.order(innocent)["total_amount"] is None
+
+
+def test_an_order_that_does_not_exist_is_a_fault(shop: Shop) -> None:
+    """No chain begins but here, so this is a bug or another deployment's message, and people have to see it."""
+    with pytest.raises(LookupError, match="there is no order"), transaction(shop.sessions) as session:
+        pricing.record_inventory_responses(session, [response({"id": str(uuid7())}, "1.00", shop.lamp)])
