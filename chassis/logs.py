@@ -26,7 +26,7 @@ def configure_logs(settings: Settings, process: str) -> None:
         else structlog.processors.JSONRenderer()
     )
     errors = [] if people else [structlog.processors.format_exc_info]
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    level = logging.getLevelNamesMapping()[settings.log_level]
     structlog.configure(
         processors=[*shared, *errors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),

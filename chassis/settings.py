@@ -5,6 +5,7 @@ process that meets an unknown variable, a value of the wrong kind, or needs one 
 names it. There is no default secret: a URL that carries a password has no default.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -16,8 +17,8 @@ from chassis.errors import SettingsError
 PREFIX = "CONVEYOR_"
 
 
-def _setting(default: Any, doc: str, least: float | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "least": least})
+def _setting(default: Any, doc: str, least: float | None = None, among: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"doc": doc, "least": least, "among": among})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class Settings:
     delivery_report_after: float = _setting(86_400.0, "a shipped order unchanged for this long asks delivery", 1)
 
     ready_file: str = _setting("", "a file that the process touches once it is ready to work")
-    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
-    log_format: str = _setting("json", "json, or console for people")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR", among=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = _setting("json", "json, or console for people", among=("json", "console"))
 
     postgres_port: int = _setting(15432, "embedded stack: port of PostgreSQL", 1)
     valkey_port: int = _setting(16379, "embedded stack: port of Valkey", 1)
@@ -110,19 +111,24 @@ def read(environment: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     for variable, each in known.items():
         if variable in environment:
-            values[each.name] = _parsed(variable, environment[variable], each.type, each.metadata["least"])
+            values[each.name] = _parsed(variable, environment[variable], each)
     return Settings(**values)
 
 
-def _parsed(variable: str, text: str, kind: Any, least: float | None) -> Any:
+def _parsed(variable: str, text: str, setting: Any) -> Any:
+    kind, least, among = setting.type, setting.metadata["least"], setting.metadata["among"]
+    if among and text not in among:
+        raise SettingsError(f"{variable} must be {' or '.join(among)}, not {text!r}")
     if kind is str:
         return text
     try:
         value = kind(text)
     except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
         wanted = "a whole number" if kind is int else "a number"
-        raise SettingsError(f"{variable} must be {wanted}, not {text!r}") from None
-    if least is not None and not value >= least:
+        raise SettingsError(f"{variable} must be {wanted}, not {text!r}")
+    if least is not None and value < least:
         raise SettingsError(f"{variable} must be at least {least}, not {text}")
     return value
 

@@ -143,7 +143,7 @@ class ProblemApi(Api):  # type: ignore[misc]
     ERROR_SCHEMA = Problem
 
     def _register_responses(self) -> None:
-        """The document's stock answers: smorest has one media type for all, and calls these JSON."""
+        """The document's usual answers: smorest has one media type for all, and calls these JSON."""
         self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_JSON
         super()._register_responses()
         del self.DEFAULT_RESPONSE_CONTENT_TYPE

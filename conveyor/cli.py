@@ -1,6 +1,6 @@
 """The command line: one group, and each command in the module that does its work.
 
-Commands import what they need when they run: ``conveyor --help`` starts neither Celery nor Flask.
+A command is imported when it is run: ``conveyor topology`` does not wait for what only ``conveyor serve`` needs.
 """
 
 import importlib

@@ -60,6 +60,8 @@ class Databases:
                 # For this transaction only, so that it also holds behind PgBouncer.
                 connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}s'"))
                 connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{PATIENCE}s'"))
+                # The planner takes a range of ids for a single row, and would join a million of them by nested loops.
+                connection.execute(text("SET LOCAL enable_nestloop = off"))
                 yield connection.execution_options(stream_results=True, yield_per=1_000)
         except DBAPIError as error:
             raise DatabaseDown(service, error.orig or error) from error

@@ -67,8 +67,6 @@ class Fault(Struct, frozen=True, kw_only=True):
     """A message that could not be worked on, whole, and why. ``order_id`` is missing where it could not be read."""
 
     order_id: str | None = None
-    kind: str | None = None
-    no: int | None = None
     correlation_id: str | None = None
     message_id: str
     queue: str

@@ -81,7 +81,7 @@ def bundles(rows: Iterable[Any]) -> Iterator[Bundle]:
     for row in sorted(rows, key=lambda each: each.id):
         orders = msgspec.json.decode(row.bundle)
         keys = {_key(order) for order in orders}
-        lines = sum(len(order.get("lines") or ()) for order in orders if isinstance(order, dict))
+        lines = sum(_lines(order) for order in orders)
         fits = (orders, keys, lines, len(row.bundle))
         if row.alone:
             alone = Bundle(row.links)
@@ -96,10 +96,18 @@ def bundles(rows: Iterable[Any]) -> Iterator[Bundle]:
     yield from filling.values()
 
 
+# A split message may hold anything: whatever it is has to leave, or nothing behind it would.
+
+
 def _key(order: Any) -> Any:
     if not isinstance(order, dict):
         return id(order)
-    return order.get("order_id"), order.get("kind"), order.get("no")
+    return tuple(str(order.get(name)) for name in ("order_id", "kind", "no"))
+
+
+def _lines(order: Any) -> int:
+    lines = order.get("lines") if isinstance(order, dict) else None
+    return len(lines) if isinstance(lines, list) else 0
 
 
 class Relay:

@@ -202,11 +202,13 @@ def _give_up(patiently: Patience, message: Message, reason: str) -> None:
 def _record_fault(session: Session, message: Message, reason: str) -> None:
     """Sales keeps the message in its quarantine and flags the order."""
     order = message.bundle[0] if message.bundle and isinstance(message.bundle[0], dict) else {}
+    # What cannot be read is in the body all the same; the fault itself has to be readable.
+    known = {
+        name: order.get(name) if isinstance(order.get(name), str) else None
+        for name in ("order_id", "kind", "correlation_id")
+    }
     fault = {
-        "order_id": order.get("order_id"),
-        "kind": order.get("kind"),
-        "no": order.get("no"),
-        "correlation_id": order.get("correlation_id"),
+        **known,
         "message_id": message.id,
         "queue": QUEUE_OF_TASK[message.task],
         "task": message.task,

@@ -114,8 +114,8 @@ def every_order(databases: Databases) -> Iterator[Facts]:
 def these_orders(databases: Databases, order_ids: Sequence[str]) -> Iterator[Facts]:
     """The facts of these orders, as they are now; an order that nobody knows any more is left out."""
     for first in range(0, len(order_ids), RANGE):
-        chosen = list(order_ids[first : first + RANGE])
-        yield from _merged(databases, "{id} = ANY(CAST(:ids AS uuid[]))", ids=chosen)
+        ids = list(order_ids[first : first + RANGE])
+        yield from _merged(databases, "{id} = ANY(CAST(:ids AS uuid[]))", ids=ids)
 
 
 def _end_of_range(databases: Databases, start: str | None) -> str | None:
@@ -163,9 +163,15 @@ def _merged(
 def _stream(
     databases: Databases, service: str, query: str, condition: str, values: Mapping[str, object], shape: type[Row]
 ) -> Iterator[Row]:
+    statement = chosen(query, condition)
+    used = {name: value for name, value in values.items() if f":{name}" in statement}
+    with databases.reading(service) as connection:
+        for row in connection.execute(text(statement), used):
+            yield shape(*row)
+
+
+def chosen(query: str, condition: str) -> str:
+    """One of the queries above, for the orders whose ``{id}`` meets the condition."""
     for column in ("order_id", "orders.id"):
         query = query.replace("{" + column + "}", f"({condition.format(id=column)})")
-    used = {name: value for name, value in values.items() if f":{name}" in query}
-    with databases.reading(service) as connection:
-        for row in connection.execute(text(query), used):
-            yield shape(*row)
+    return query

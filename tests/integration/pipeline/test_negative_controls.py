@@ -13,11 +13,14 @@ from tasks.app import app
 app.conf.task_acks_late = False
 """
 
-#: It dies in the middle of its work, before anything is committed.
+#: It dies in the middle of its work, before anything is committed: a second of work, in which the broker can take
+#: notice of an acknowledgement that came too early.
 DIE_AT_WORK = """
 import os
+from sqlalchemy import text
 from inventory import service
 def die(session, orders):
+    session.execute(text("SELECT pg_sleep(1)"))
     os._exit(137)
 service.reserve_stock = die
 """

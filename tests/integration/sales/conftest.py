@@ -86,7 +86,8 @@ class Shop:
     def sent(self, order: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """The messages about this order that wait in the outbox, oldest first: what is to be done, and to what."""
         rows = self.rows("SELECT task, bundle FROM outbox ORDER BY id")
-        return [(row.task, each) for row in rows for each in row.bundle if each["order_id"] == order["id"]]
+        told = [(row.task, each) for row in rows for each in row.bundle if isinstance(each, dict)]
+        return [(task, each) for task, each in told if each.get("order_id") == order["id"]]
 
 
 def about(

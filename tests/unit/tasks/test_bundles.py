@@ -1,5 +1,6 @@
 """How outbox rows become messages: as few as the limits allow, and never two copies of an order in one."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,6 +65,12 @@ def test_one_order_over_the_limits_goes_by_itself() -> None:
     assert ids([row(1, order(1, lines=MOST_LINES * 2)), row(2, order(2))]) == [["1"], ["2"]]
 
 
-def test_a_body_that_is_no_order_is_passed_on() -> None:
-    rows = [SimpleNamespace(id=1, links="[]", bundle='["garbage", 7]', alone=False)]
-    assert [bundle.orders for bundle in bundles(rows)] == [["garbage", 7]]
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    "garbage",
+    [["garbage", 7], [None], [{"order_id": []}], [{"order_id": {}, "kind": [], "no": {}}], [{"lines": 7}], []],
+)
+def test_a_body_that_is_no_order_is_passed_on(garbage: list[Any], alone: bool) -> None:
+    """A relay that stumbled over it would stumble for ever, and all that waits behind it would wait as long."""
+    rows = [SimpleNamespace(id=1, links="[]", bundle=json.dumps(garbage), alone=alone)]
+    assert [bundle.orders for bundle in bundles(rows)] == [garbage]

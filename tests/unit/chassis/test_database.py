@@ -1,0 +1,48 @@
+"""What an exception says about the work that met it."""
+
+import pytest
+from sqlalchemy import exc
+
+from chassis.database import Fault, fault_of
+
+
+class FromPostgres(Exception):
+    """A driver's exception with PostgreSQL's code."""
+
+    def __init__(self, code: str | None) -> None:
+        self.pgcode = code
+
+
+def met(code: str | None, kind: type[exc.DBAPIError] = exc.OperationalError, lost: bool = False) -> exc.DBAPIError:
+    return kind("SELECT 1", {}, FromPostgres(code), connection_invalidated=lost)
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (met("40P01"), Fault.AGAIN),  # deadlock
+        (met("40001"), Fault.AGAIN),  # serialization failure
+        (met("08006"), Fault.AWAY),  # connection failure
+        (met("53300"), Fault.AWAY),  # too many connections
+        (met("53100"), Fault.AWAY),  # disk full
+        (met("57P01"), Fault.AWAY),  # the server shuts down
+        (met("57P03"), Fault.AWAY),  # and starts
+        (met("57014"), Fault.AWAY),  # statement_timeout
+        (met("55P03"), Fault.AWAY),  # lock_timeout
+        (met("25P03"), Fault.AWAY),  # idle_in_transaction_session_timeout
+        (met("25006"), Fault.AWAY),  # read-only: a stand-by that is not promoted yet
+        (met("58030", exc.DatabaseError), Fault.AWAY),  # I/O error
+        (met(None), Fault.AWAY),  # no answer at all
+        (met(None, exc.InterfaceError), Fault.AWAY),  # the connection is closed
+        (met("XX000", exc.InternalError, lost=True), Fault.AWAY),
+        (exc.TimeoutError("the pool is empty"), Fault.AWAY),
+        (met("23505", exc.IntegrityError), Fault.OTHER),  # unique
+        (met("22003", exc.DataError), Fault.OTHER),  # out of range
+        (met("42P01", exc.ProgrammingError), Fault.OTHER),  # no such table
+        (met(None, exc.ProgrammingError), Fault.OTHER),
+        (KeyError("lines"), Fault.OTHER),
+        (ConnectionError("not the database's"), Fault.OTHER),
+    ],
+)
+def test_a_fault_is_one_of_three_kinds(error: BaseException, fault: Fault) -> None:
+    assert fault_of(error) is fault

@@ -1,0 +1,118 @@
+"""What every app answers, whatever it is for."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from chassis.blueprints import Blueprint
+from chassis.errors import Conflict
+from chassis.settings import Settings
+from chassis.web import check_version, correlation_id, create_base_app, request_digest, request_key
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    """An app whose one dependency is down."""
+    routes = Blueprint("things", __name__)
+
+    @routes.route("/version", methods=["GET"])
+    def version() -> dict[str, str]:
+        check_version(3)
+        return {"correlation_id": correlation_id()}
+
+    @routes.route("/digest", methods=["POST"])
+    def digest() -> dict[str, Any]:
+        key = request_key()
+        return {"digest": request_digest(), "key": key and key.key, "counts": key and key.digest}
+
+    @routes.route("/refused", methods=["GET"])
+    def refused() -> None:
+        raise Conflict("Not now.", errors=[{"field": "x", "message": "y"}], headers={"Retry-After": "7"}, by="whom")
+
+    def down() -> None:
+        raise OSError("a secret of the inside")
+
+    return create_base_app("things", Settings(), [routes], {"shelf": down, "clock": lambda: None}).test_client()
+
+
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        (None, 200),
+        ('"3"', 200),
+        (' "3" ', 200),
+        ("*", 200),
+        ('"2", "3"', 200),
+        ('"2"', 412),
+        ("3", 412),
+        ('W/"3"', 412),
+        ("", 412),
+    ],
+)
+def test_a_request_for_another_version_is_refused(client: FlaskClient, if_match: str | None, status: int) -> None:
+    answer = client.get("/version", headers={} if if_match is None else {"If-Match": if_match})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("given", ["trace-7", "a" * 128, "0af7:3.x_y"])
+def test_a_correlation_id_of_the_clients_is_kept(client: FlaskClient, given: str) -> None:
+    answer = client.get("/version", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == answer.json["correlation_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a" * 129, "two words", "<script>", "ü"])
+def test_one_that_would_do_harm_in_a_log_is_replaced(client: FlaskClient, given: str) -> None:
+    answer = client.get("/version", headers={"X-Request-ID": given})
+    assert answer.json["correlation_id"] == answer.headers["X-Request-ID"] != given
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
+def test_a_refusal_is_one_problem_document_with_all_that_the_error_carries(client: FlaskClient) -> None:
+    answer = client.get("/refused", headers={"X-Request-ID": "trace-7"})
+    assert (answer.status_code, answer.mimetype) == (409, "application/problem+json")
+    assert answer.headers["Retry-After"] == "7"
+    assert answer.json == {
+        "type": "urn:conveyor:problem:conflict",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "Not now.",
+        "instance": "/refused",
+        "code": "conflict",
+        "errors": [{"field": "x", "message": "y"}],
+        "correlation_id": "trace-7",
+        "by": "whom",
+    }
+
+
+def test_two_requests_are_the_same_when_method_path_and_every_byte_of_the_body_are(client: FlaskClient) -> None:
+    def sent(body: bytes, path: str = "/digest") -> str:
+        return str(client.post(path, data=body, headers={"Content-Type": "application/json"}).json["digest"])
+
+    assert sent(b"{}") == sent(b"{}")
+    assert sent(b"{}") != sent(b"{ }")
+    assert len(sent(b"{}")) == 64
+
+
+@pytest.mark.parametrize(
+    ("headers", "key", "counts"),
+    [
+        ({}, None, None),
+        ({"Idempotency-Key": "k-1"}, "k-1", "own"),
+        ({"Idempotency-Key": '"k-1"'}, "k-1", "own"),
+        ({"Idempotency-Key": '"'}, '"', "own"),
+        ({"Idempotency-Key": "k-1", "X-Request-Digest": "d"}, "k-1", "d"),
+    ],
+)
+def test_a_request_is_known_by_its_key_and_the_gateways_digest_where_there_is_one(
+    client: FlaskClient, headers: dict[str, str], key: str | None, counts: str | None
+) -> None:
+    answer = client.post("/digest", headers=headers).json
+    assert (answer["key"], answer["counts"]) == (key, answer["digest"] if counts == "own" else counts)
+
+
+def test_an_app_that_misses_something_is_alive_and_not_ready_and_keeps_its_secrets(client: FlaskClient) -> None:
+    assert client.get("/health/live").json == {"status": "ok"}
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json["code"], ready.json["down"]) == (503, "unavailable", ["shelf"])
+    assert "secret" not in ready.text
