@@ -1,6 +1,7 @@
 """`conveyor status` on real databases and a real broker."""
 
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.valkey import Valkey
 from conveyor.status import look_at
 from tasks.topology import declare
+from tests.integration.pipeline.processes import wait_until
 
 
 def test_orders_outboxes_and_the_quarantine_are_counted(shop: Any) -> None:
@@ -46,10 +48,12 @@ def test_messages_that_wait_and_dead_ones_are_counted(shop: Any, rabbitmq: Rabbi
         declare(connection)
         for queue in ("delivery_queue", "delivery_queue.dead", "delivery_queue.dead"):
             connection.Producer().publish("x", routing_key=queue, exchange="", retry=False)
-        seen = look_at(replace(shop.settings, broker_url=rabbitmq.url()))
+        asked = replace(shop.settings, broker_url=rabbitmq.url())
+        # A message counts once its queue has written it down, which may be after it was sent.
+        wait_until(lambda: look_at(asked).queues["delivery_queue"] == {"waiting": 1, "dead": 2}, 30)
+        seen = look_at(asked)
         for queue in ("delivery_queue", "delivery_queue.dead"):
             connection.default_channel.queue_purge(queue)
-        assert seen.queues["delivery_queue"] == {"waiting": 1, "dead": 2}
         assert seen.queues["order_status_queue"] == {"waiting": 0, "dead": 0}
         connection.default_channel.queue_delete("order_status_queue.dead")
         seen = look_at(replace(shop.settings, broker_url=rabbitmq.url()))
@@ -71,6 +75,8 @@ def test_the_stand_in_broker_has_depths_and_no_dead_letters(shop: Any, valkey: V
 
 
 def test_the_command_shows_what_it_can(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in os.environ if each.startswith("CONVEYOR_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("CONVEYOR_SALES_DATABASE_URL", shop.settings.sales_database_url)
     result = CliRunner().invoke(cli, ["status"])
     assert "  Pending Shipment                  2" in result.output.splitlines()

@@ -49,7 +49,10 @@ class Shop:
         with transaction(sessions) as session:
             session.execute(text("DELETE FROM outbox"))
             session.execute(text("DELETE FROM order_sagas"))
-            session.execute(text("UPDATE orders SET updated_at = now(), delivery_asked_at = NULL"))
+            # Nobody asks after other tests' parcels here: a round has room for a hundred only.
+            session.execute(
+                text("UPDATE orders SET status = 'Delivered' WHERE status IN ('Pending Shipment', 'In Transit')")
+            )
             details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
             self.customer_id: UUID = service.register_customer(session, details, None)[0].id
 
