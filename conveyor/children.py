@@ -13,13 +13,11 @@ import urllib3
 from chassis.settings import PREFIX, Settings
 from conveyor.embedded.processes import inherited
 from conveyor.embedded.unit import Child
-from conveyor.stack import mark
+from conveyor.stack import GUARDED, mark
 
 SERVICES = ("sales", "inventory", "delivery")
 DATABASES = tuple(f"{service}_database_url" for service in SERVICES)
 BROKER, CACHE = "broker_url", "redis_url"
-#: Settings that carry a password or are one process's own: nobody is given them who has not asked for them.
-GUARDED = {*DATABASES, BROKER, CACHE, "flower_basic_auth", "ready_file", "state_dir"}
 CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"
 
 

@@ -5,10 +5,12 @@ A command is imported when it is run: ``conveyor topology`` does not wait for wh
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+from sqlalchemy.exc import DBAPIError
 
+from chassis.database import Fault, fault_of
 from chassis.errors import ConveyorError
 
 #: Which module has which command. The command is the function of its own name there.
@@ -61,5 +63,13 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         cli.main(args=arguments, prog_name="conveyor")
     except ConveyorError as error:
-        click.echo(f"conveyor: {error}", err=True)
-        sys.exit(1)
+        _end(str(error))
+    except DBAPIError as error:
+        if fault_of(error) is Fault.OTHER:
+            raise
+        _end(f"the database cannot serve: {str(error.orig).strip().splitlines()[0]}")
+
+
+def _end(message: str) -> NoReturn:
+    click.echo(f"conveyor: {message}", err=True)
+    sys.exit(1)

@@ -19,6 +19,17 @@ from pathlib import Path
 
 from conveyor.embedded.processes import EmbeddedError, end_left_behind, write_private
 
+#: Settings that carry a password or are one process's own: nobody is given them who has not asked for them.
+GUARDED = {
+    "sales_database_url",
+    "inventory_database_url",
+    "delivery_database_url",
+    "broker_url",
+    "redis_url",
+    "flower_basic_auth",
+    "ready_file",
+    "state_dir",
+}
 LOCK_PATIENCE = 1.0  # seconds: another command may hold the lock for a moment, to see whether a stack runs
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from chassis.settings import PREFIX, Settings, read
 from chassis.settings import settings as settings_of_process
 from conveyor import stack
-from conveyor.children import GUARDED
+from conveyor.stack import GUARDED
 
 #: The settings that say which system it is.
 LEADING = (
