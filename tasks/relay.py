@@ -118,13 +118,15 @@ class Relay:
         self._publisher = publisher
         self._settings = settings
         self._resting: dict[str, float] = {}
+        self._more = False
         self._stopping = threading.Event()
 
     def round(self) -> int:
         """Publish what waits and return the number of messages. Raises BrokerAway and database errors."""
-        with transaction(self._sessions) as session:
+        with self._sessions() as session:
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})  # one round trip, not three
             waiting = session.execute(_WAITING).scalars().all()
-        published = 0
+        published, self._more = 0, False
         for task in waiting:
             if self._resting.get(task, 0.0) > time.monotonic():
                 continue
@@ -138,28 +140,35 @@ class Relay:
     def _move(self, task: str) -> int:
         with transaction(self._sessions) as session:
             rows = session.execute(_CLAIM, {"task": task, "most": CLAIM}).all()
+            self._more |= len(rows) == CLAIM
             messages = [(each.orders, msgspec.json.decode(each.links)) for each in bundles(rows)]
             if messages:
                 self._publisher.publish(task, messages)
         return len(messages)
 
     def run(self, wake_up: socket.socket | None) -> None:
-        """Work until ``stop()``. Without a ``wake_up`` socket (another relay has it) the relay polls."""
+        """Work until ``stop()``. Without a ``wake_up`` socket (another relay has it) the relay polls.
+
+        What is committed during a round or the gap after it has left its datagram in the socket, so an idle relay does
+        not look twice.
+        """
         while not self._stopping.is_set():
             try:
-                pause = self._settings.relay_gap if self.round() else None
+                published = self.round()
                 say_ready(self._settings)
             except BrokerAway as error:
                 log.warning("broker_away", error=str(error))
-                pause = REST
+                self._stopping.wait(REST)
+                continue
             except Exception as error:
                 if fault_of(error) is Fault.OTHER:
                     raise
                 log.warning("database_away", error=str(error))
-                pause = REST
-            if pause is not None:
-                self._stopping.wait(pause)
-            else:
+                self._stopping.wait(REST)
+                continue
+            if published:
+                self._stopping.wait(self._settings.relay_gap)
+            if not self._more and (wake_up is not None or not published):
                 _wait(wake_up, self._settings.relay_poll)
         self._publisher.close()
 
