@@ -24,7 +24,8 @@ def test_orders_outboxes_and_the_quarantine_are_counted(shop: Any) -> None:
         "delivery",
         "INSERT INTO outbox (task, links, bundle, created_at) VALUES ('x', '[]', '[]', now() - interval '90 s')",
     )
-    seen = look_at(shop.settings)
+    # Nobody answers on the discard port; on the gateway's usual one somebody's own stack may.
+    seen = look_at(replace(shop.settings, gateway_url="http://127.0.0.1:9"))
     assert seen.orders == {
         "Cancelled": 2,
         "Cancelling": 1,
