@@ -4,24 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kombu import Connection
 from sqlalchemy.orm import Session, sessionmaker
-from uuid_utils.compat import uuid7
 
-from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.valkey import Valkey
-from tasks import topology
 from tests.integration.pipeline.processes import Pipeline
-
-
-@pytest.fixture
-def broker(rabbitmq: RabbitMQ) -> Iterator[str]:
-    name = f"test-{uuid7().hex}"
-    url = rabbitmq.add_vhost(name)
-    with Connection(url) as connection:
-        topology.declare(connection)
-    yield url
-    rabbitmq.remove_vhost(name)
 
 
 @pytest.fixture

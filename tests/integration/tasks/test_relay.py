@@ -26,17 +26,6 @@ CHECK, RESERVE = "inventory.check_availability", "inventory.reserve_stock"
 
 
 @pytest.fixture
-def broker(rabbitmq: RabbitMQ) -> Iterator[str]:
-    """A virtual host of the test's own, with the topology declared."""
-    name = f"test-{uuid7().hex}"
-    url = rabbitmq.add_vhost(name)
-    with Connection(url) as connection:
-        topology.declare(connection)
-    yield url
-    rabbitmq.remove_vhost(name)
-
-
-@pytest.fixture
 def sessions(sales_sessions: sessionmaker[Session]) -> sessionmaker[Session]:
     with transaction(sales_sessions) as session:
         session.execute(outbox.delete())
