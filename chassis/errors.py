@@ -7,6 +7,7 @@
         ├── Malformed     400  the request cannot be read
         ├── NotFound      404  there is no such thing
         ├── Conflict      409  not in the state that this request needs
+        │   └── IllegalTransition  not from this status to that one; says what is allowed
         ├── Stale         412  If-Match names a version that is no longer the newest
         ├── TooLarge      413  over a limit of size
         ├── Unsupported   415  not JSON
@@ -16,6 +17,7 @@
 A service's own errors subclass one of these in its ``errors.py`` and give a stable ``code``.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -72,6 +74,16 @@ class Conflict(AppError):
     """Not in the state that this request needs."""
 
     status, code, title = 409, "conflict", "Conflict"
+
+
+class IllegalTransition(Conflict):
+    """Not from this status to that one; the answer's ``from``, ``to`` and ``allowed`` say what is."""
+
+    code, title = "illegal_transition", "Not possible in this status"
+
+    def __init__(self, detail: str, current: str, to: str, allowed: Sequence[str]) -> None:
+        members: dict[str, Any] = {"from": str(current), "to": str(to), "allowed": [str(each) for each in allowed]}
+        super().__init__(detail, **members)
 
 
 class Stale(AppError):

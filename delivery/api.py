@@ -7,6 +7,7 @@ from flask import url_for
 
 from chassis.blueprints import Blueprint
 from chassis.database import transaction
+from chassis.documents import IF_MATCH, text_header
 from chassis.errors import Stale
 from chassis.openapi import refuses
 from chassis.web import check_version, correlation_id, database, etag
@@ -16,14 +17,7 @@ from delivery.models import LogEntry
 
 blueprint = Blueprint("deliveries", __name__, description="Deliveries and their log")
 
-_ETAG = {"ETag": {"description": "the delivery's version", "schema": {"type": "string"}, "example": '"2"'}}
-_IF_MATCH = {
-    "in": "header",
-    "name": "If-Match",
-    "schema": {"type": "string"},
-    "example": '"2"',
-    "description": "the ETag that the move was decided on; any other version answers 412",
-}
+_ETAG = {"ETag": text_header("the delivery's version", '"2"')}
 #: The largest id that the column holds: beyond it there is nothing to look for.
 _ID = "int(max=9223372036854775807):delivery_id"
 
@@ -63,7 +57,7 @@ def show_delivery_of_order(order_id: UUID) -> Answer:
         return _shown(queries.find_delivery_of_order(session, order_id))
 
 
-@blueprint.patch(f"/deliveries/<{_ID}>/status", parameters=[_IF_MATCH])
+@blueprint.patch(f"/deliveries/<{_ID}>/status", parameters=[IF_MATCH])
 @blueprint.arguments(schemas.Move)
 @blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
 @refuses(blueprint, DeliveryNotFound, IllegalTransition, CancelTheOrder, Stale)

@@ -11,8 +11,8 @@ AppError
 """
 
 from collections.abc import Iterable
-from typing import Any
 
+from chassis import errors
 from chassis.errors import Conflict, NotFound
 
 
@@ -22,7 +22,7 @@ class DeliveryNotFound(NotFound):
     code, title = "delivery_not_found", "There is no such delivery"
 
 
-class IllegalTransition(Conflict):
+class IllegalTransition(errors.IllegalTransition):
     """This status does not follow the one that the delivery has."""
 
     code, title = "illegal_transition", "The delivery cannot go there from where it is"
@@ -31,8 +31,7 @@ class IllegalTransition(Conflict):
     def __init__(self, current: str, to: str, allowed: Iterable[str]) -> None:
         names = [str(each) for each in allowed]
         detail = f"A delivery cannot go from {current} to {to}; from {current} it can go to {_listed(names)}."
-        members: dict[str, Any] = {"from": str(current), "to": str(to), "allowed": names}
-        super().__init__(detail, **members)
+        super().__init__(detail, current, to, names)
 
 
 class CancelTheOrder(Conflict):

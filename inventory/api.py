@@ -8,6 +8,7 @@ from marshmallow import RAISE
 
 from chassis.blueprints import Blueprint
 from chassis.database import transaction
+from chassis.documents import IDEMPOTENCY_KEY, IF_MATCH, REPLAYED, text_header
 from chassis.errors import Stale
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
@@ -19,24 +20,10 @@ from inventory.messages import Line
 blueprint = Blueprint("products", __name__, description="The catalogue, its stock and the stock's ledger")
 
 _ETAG_NOTE = "the product's version. It counts edits: stock that moves does not make it stale"
-_ETAG = {"ETag": {"description": _ETAG_NOTE, "schema": {"type": "string"}, "example": '"2"'}}
-_REPLAYED = {
-    "Idempotent-Replayed": {
-        "description": "`true`: this key's request was carried out before; this is its row as it is now",
-        "schema": {"type": "string"},
-    }
-}
-_KEY = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "schema": {"type": "string", "maxLength": 255},
-    "description": "makes it safe to send the request again",
-}
+_ETAG = {"ETag": text_header(_ETAG_NOTE, '"2"')}
+_REPLAYED = {"Idempotent-Replayed": REPLAYED}
 _IF_MATCH = {
-    "in": "header",
-    "name": "If-Match",
-    "schema": {"type": "string"},
-    "example": '"2"',
+    **IF_MATCH,
     "description": "the ETag of the product that the edit was made on; a later edit answers 412, a sale does not",
 }
 
@@ -52,7 +39,7 @@ def list_products(query: dict[str, Any]) -> dict[str, Any]:
         return queries.list_products(session, **query)
 
 
-@blueprint.post("/products", parameters=[_KEY])
+@blueprint.post("/products", parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.NewProduct)
 @blueprint.response(201, schemas.Product, example=schemas.PRODUCT, headers={**_ETAG, **_REPLAYED})
 @refuses(blueprint, SkuTaken, IdempotencyKeyReused)
@@ -87,7 +74,7 @@ def change_product(body: dict[str, Any], product_id: UUID) -> Answer:
         return _shown(service.change_product(session, product_id, body))
 
 
-@blueprint.post("/products/<uuid:product_id>/stock", parameters=[_KEY])
+@blueprint.post("/products/<uuid:product_id>/stock", parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.StockAdjustment)
 @blueprint.response(
     201, schemas.StockChanged, example={"movement": schemas.MOVEMENT, "stock_quantity": 37}, headers=_REPLAYED

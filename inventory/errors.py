@@ -10,8 +10,8 @@ AppError
 """
 
 from collections.abc import Iterable
-from typing import Any
 
+from chassis import errors
 from chassis.errors import Conflict, NotFound
 
 
@@ -27,7 +27,7 @@ class SkuTaken(Conflict):
     code, title = "sku_taken", "Another product has this SKU"
 
 
-class IllegalTransition(Conflict):
+class IllegalTransition(errors.IllegalTransition):
     """This status does not follow the one that the product has."""
 
     code, title = "illegal_transition", "The product cannot get there from where it is"
@@ -37,8 +37,7 @@ class IllegalTransition(Conflict):
         names = [str(each) for each in allowed]
         ways = " or ".join(names) if names else "nothing else"
         detail = f"A product cannot go from {current} to {to}; from {current} it can go to {ways}."
-        members: dict[str, Any] = {"from": str(current), "to": str(to), "allowed": names}
-        super().__init__(detail, **members)
+        super().__init__(detail, current, to, names)
 
 
 class InsufficientStock(Conflict):

@@ -13,9 +13,9 @@ AppError
 """
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
+from chassis import errors
 from chassis.errors import Conflict, Invalid, NotFound
 
 
@@ -47,7 +47,7 @@ class UnknownCustomer(Invalid):
         super().__init__(f"customer_id: {message}", errors=[{"field": "customer_id", "message": message}])
 
 
-class IllegalTransition(Conflict):
+class IllegalTransition(errors.IllegalTransition):
     """An order cannot go from its status to the one that was asked for."""
 
     code, title = "illegal_transition", "Not possible in this status"
@@ -56,8 +56,7 @@ class IllegalTransition(Conflict):
     def __init__(self, current: str, wanted: str, allowed: Sequence[str]) -> None:
         names = [str(each) for each in allowed]
         detail = f"An order that is {current} cannot become {wanted}; allowed: {' or '.join(names) or 'nothing'}."
-        members: dict[str, Any] = {"from": str(current), "to": str(wanted), "allowed": names}
-        super().__init__(detail, **members)
+        super().__init__(detail, current, wanted, names)
 
 
 class MessageNotFound(NotFound):
