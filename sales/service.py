@@ -122,10 +122,13 @@ def resume(session: Session, order_id: UUID, actor: str, reason: str | None = No
     return order_with_items(session, order_id)
 
 
-def resend(session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0) -> None:
+def resend(
+    session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0, anew: bool = False
+) -> None:
     """Send the chain that is under way for an order once more, under its own kind and number.
 
     Lock both rows first. ``attempts`` and ``sends`` are the counts from now on; left out, the count begins anew.
+    ``anew`` when its earlier messages are known to be lost, so that the chain begins with this one.
     """
     if under_way.kind == "cancel":
         workflow = saga.cancel(saga.message(order.id, "cancel", under_way.no, under_way.correlation_id))
@@ -133,7 +136,7 @@ def resend(session: Session, order: Row[Any], under_way: Row[Any], *, attempts: 
         items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
         workflow = saga.place(_place_message(order, [each._mapping for each in items], under_way.correlation_id))
     sent = enqueue(session, workflow.tasks)
-    saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends)
+    saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends, anew=anew)
 
 
 def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:
