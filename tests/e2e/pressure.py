@@ -1,4 +1,4 @@
-"""A steady stream of orders on a whole stack, servers taken away from under it, and what can be seen of it afterwards."""
+"""A steady stream of orders on a whole stack, servers taken away from under it, and what can be seen afterwards."""
 
 import contextlib
 import json
