@@ -67,6 +67,7 @@ class Settings:
     max_body_bytes: int = _setting(1_048_576, "largest request body", 1)
     max_order_lines: int = _setting(1_000, "most lines of one order", 1)
     max_line_quantity: int = _setting(100_000, "most units of one line", 1)
+    max_open_orders: int = _setting(100_000, "orders under way at once; beyond that new ones are answered 503", 1)
     currency: str = _setting("EUR", "ISO 4217 code of every price and total")
     idempotency_days: int = _setting(30, "days an Idempotency-Key is remembered in the database", 1)
 

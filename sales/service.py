@@ -8,11 +8,12 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from chassis.idempotency import RequestKey, insert_once
+from chassis.idempotency import RequestKey, insert_once, replay_of
 from chassis.outbox import enqueue
 from chassis.settings import settings
 from sales import saga
-from sales.errors import CustomerNotFound, OrderNotFound, UnknownCustomer
+from sales.backlog import Backlog
+from sales.errors import CustomerNotFound, OrderNotFound, TooManyOpenOrders, UnknownCustomer
 from sales.models import customers, order_items, orders
 from sales.queries import customer, order_with_items
 from sales.status import DELIVERY_OF_STATUS, OrderStatus, check_request
@@ -33,8 +34,9 @@ def place_order(
 
     The order, its saga row and its first message are one transaction: an order that was answered for is never lost.
     ``draft`` is ``customer_id``, ``items`` and maybe ``delivery_address``. Raises UnknownCustomer,
-    IdempotencyKeyReused.
+    IdempotencyKeyReused, TooManyOpenOrders.
     """
+    _check_backlog(session, key)
     home = _address_of(session, draft["customer_id"])
     order, replayed = insert_once(
         session,
@@ -152,6 +154,15 @@ def _send_cancel(session: Session, order_id: UUID, no: int, correlation_id: str)
 def _place_message(order: Row[Any], items: list[Any], correlation_id: str | None) -> saga.Order:
     lines = [{"product_id": str(each["product_id"]), "quantity": each["quantity"]} for each in items]
     return saga.message(order.id, "place", 0, correlation_id, address=order.delivery_address, lines=lines)
+
+
+def _check_backlog(session: Session, key: RequestKey | None) -> None:
+    """Is there room for a new order? One that is there already needs none. Raises TooManyOpenOrders."""
+    backlog: Backlog | None = session.info.get("backlog")
+    if backlog is None or not backlog.is_full(session):
+        return
+    if key is None or replay_of(session, orders, key) is None:
+        raise TooManyOpenOrders(backlog.most)
 
 
 def _address_of(session: Session, customer_id: UUID) -> str:

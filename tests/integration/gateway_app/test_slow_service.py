@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import urllib3
 
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.valkey import Valkey
+from tests.integration.gateway_app.conftest import FakeService
 
 #: How long (seconds) this gateway waits for a service's answer.
 TIMEOUT = 2.0
@@ -28,7 +30,7 @@ class Gateway:
     """A served gateway with eight threads, and what its clients see."""
 
     port: int
-    pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=32, timeout=30, retries=False))
+    pool: urllib3.PoolManager
 
     def ask(self, path: str, method: str = "GET", body: Any = None) -> tuple[int, Any, float]:
         """Status, body and seconds; a refusal has to say when to come again."""
@@ -58,8 +60,6 @@ class Gateway:
 
 @pytest.fixture
 def delivery() -> Iterator[Any]:
-    from tests.integration.gateway_app.conftest import FakeService
-
     service = FakeService().start()
     yield service
     service.stop()
@@ -87,7 +87,8 @@ def gateway(
     with (tmp_path / "gateway.log").open("wb") as log:
         command = [sys.executable, "-m", "conveyor", "serve", "gateway"]
         process = subprocess.Popen(command, env=inherited | settings, stdout=log, stderr=log)
-    gateway, deadline = Gateway(port), time.monotonic() + 30
+    gateway = Gateway(port, urllib3.PoolManager(maxsize=32, timeout=30, retries=False))
+    deadline = time.monotonic() + 30
     try:
         while not _up(gateway):
             assert time.monotonic() < deadline, (tmp_path / "gateway.log").read_text()
@@ -141,8 +142,8 @@ def clients_of_inventory(gateway: Gateway, done: threading.Event, seen: Slowness
 
 def orders_and_deliveries(gateway: Gateway, lasting: float) -> dict[str, list[float]]:
     order = {"customer_id": "x", "items": []}
-    kinds = {"orders": lambda: gateway.ask("/orders", "POST", order), "deliveries": lambda: gateway.ask("/deliveries/1")}
-    return gateway.seconds(kinds, lasting)
+    place, look = partial(gateway.ask, "/orders", "POST", order), partial(gateway.ask, "/deliveries/1")
+    return gateway.seconds({"orders": place, "deliveries": look}, lasting)
 
 
 def longest(took: dict[str, list[float]]) -> float:
