@@ -90,7 +90,7 @@ def test_every_order_that_was_taken_finishes_though_the_database_was_killed(shop
     assert shop.invariants(product) == (left, left, ended["Pending Shipment"])
 
 
-@pytest.mark.parametrize("service", ["sales", "inventory", "delivery"])
+@pytest.mark.parametrize("service", ["sales", "inventory"])
 def test_every_order_that_was_taken_finishes_though_one_database_was_away(shop: Shop, service: str) -> None:
     product = shop.add_product(stock=10_000)
     with orders_arriving(shop, product) as answers:
