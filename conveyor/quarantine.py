@@ -68,12 +68,17 @@ def show(message_id: str, as_json: bool) -> None:
     """A message, whole: what it asks for, what it carries, and why it is here."""
     with asking(_sessions()) as session:
         row = queries.quarantined_message(session, message_id)._mapping
+        actions = queries.actions_on(session, message_id)
     if as_json:
-        click.echo(_json(dict(row)))
+        click.echo(_json({**row, "actions": [_told(each) for each in actions]}))
         return
     for name, value in row.items():
         shown = _json(value) if name in ("body", "headers") else str(value)
         click.echo(f"{name.replace('_', ' ') + ':':16}{shown.replace(chr(10), chr(10) + ' ' * 16)}")
+    for each in actions:
+        click.echo(
+            f"{each.at:%Y-%m-%d %H:%M:%S}: {each.action} by {each.actor}{f', {each.reason}' if each.reason else ''}"
+        )
 
 
 @quarantine.command()
@@ -108,6 +113,10 @@ def drop(message_ids: tuple[str, ...], reason: str, actor: str) -> None:
         lambda session, message_id: faults.drop_message(session, message_id, actor, reason),
         "dropped",
     )
+
+
+def _told(action: Any) -> dict[str, Any]:
+    return {name: getattr(action, name) for name in ("at", "actor", "action", "reason")}
 
 
 def _each(

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, func, insert, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from chassis.outbox import Link, enqueue
 from sales import saga
 from sales.errors import NotReplayable
 from sales.messages import DeadLetter, Fault, FaultRecorded
-from sales.models import lock_orders, order_sagas, orders, quarantine
+from sales.models import lock_orders, order_sagas, orders, quarantine, quarantine_actions
 from sales.queries import quarantined_message
 from sales.timeline import Event, add_events, last_number, saga_of, saga_sent_again
 
@@ -47,7 +47,7 @@ def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecord
 
 def keep_in_quarantine(session: Session, *, message_id: str, count: int = 1, **message: Any) -> None:
     """Put a message before people; one that comes again is counted and waits again."""
-    statement = insert(quarantine).values(message_id=message_id, count=count, **message)
+    statement = upsert(quarantine).values(message_id=message_id, count=count, **message)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["message_id"],
@@ -128,7 +128,11 @@ def _settle(session: Session, message_id: str, state: str, actor: str, reason: s
         .values(state=state, settled_by=actor, settled_at=func.now(), settled_reason=reason)
         .returning(quarantine.c.message_id)
     )
-    return settled.first() is not None
+    if settled.first() is None:
+        return False
+    done = {"message_id": message_id, "actor": actor, "action": state, "reason": reason}
+    session.execute(insert(quarantine_actions).values(done))
+    return True
 
 
 def _links_of(message: Row[Any]) -> list[Link]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from chassis.paging import page, read_cursor, write_cursor
 from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
-from sales.models import customers, order_events, order_items, orders, quarantine
+from sales.models import customers, order_events, order_items, orders, quarantine, quarantine_actions
 
 
 def order_with_items(session: Session, order_id: UUID) -> dict[str, Any]:
@@ -94,6 +94,12 @@ def quarantined_message(session: Session, message_id: str) -> Row[Any]:
     if row is None:
         raise MessageNotFound(message_id)
     return row
+
+
+def actions_on(session: Session, message_id: str) -> list[Row[Any]]:
+    """Who replayed or dropped this message, when and why, oldest first."""
+    found = select(quarantine_actions).where(quarantine_actions.c.message_id == message_id)
+    return list(session.execute(found.order_by(quarantine_actions.c.id)))
 
 
 def list_customers(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:

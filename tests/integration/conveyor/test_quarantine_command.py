@@ -26,6 +26,7 @@ RESERVE, LINKS = "inventory.reserve_stock", [{"task": "delivery.create_delivery"
 def sessions(sales_sessions: sessionmaker[Session]) -> sessionmaker[Session]:
     with transaction(sales_sessions) as session:
         session.execute(quarantine.delete())
+        session.execute(outbox.delete())
     return sales_sessions
 
 
@@ -109,6 +110,19 @@ class TestReplay:
         sent(sessions)
         assert run("replay", message_id).exit_code == 0
         assert len(sent(sessions)) == 1
+
+    def test_stays_on_record_when_the_message_comes_back_and_waits_again(self, sessions: sessionmaker[Session]) -> None:
+        order_id = place(sessions)
+        message_id = keep(sessions, order_id)
+        run("replay", message_id)
+        keep(sessions, order_id, message_id=message_id)
+        run("drop", message_id, "--reason", "it is no use", "--actor", "bob")
+        keep(sessions, order_id, message_id=message_id)
+        assert state(sessions, message_id) == ("waiting", None, None)
+        shown = json.loads(run("show", message_id, "--json").output)
+        done = [(each["action"], each["actor"], each["reason"]) for each in shown["actions"]]
+        assert done == [("replayed", "ada", None), ("dropped", "bob", "it is no use")]
+        assert "dropped by bob, it is no use" in run("show", message_id).output
 
     @pytest.mark.parametrize(
         ("different", "why"),
