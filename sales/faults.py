@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -67,9 +67,12 @@ def keep_in_quarantine(session: Session, *, message_id: str, count: int = 1, **m
 def keep_dead_letter(session: Session, letter: DeadLetter) -> None:
     """The broker could not deliver this: keep it, and flag every order of ours that it speaks of."""
     known = lock_orders(session, letter.order_ids, missing_ok=True)
+    there = session.execute(select(quarantine.c.body).where(quarantine.c.message_id == letter.message_id)).first()
+    # Ids are given by whoever sends: another message under the same id must not hide behind the first.
+    message_id = letter.message_id if there is None or there.body == letter.body else letter.fingerprint
     keep_in_quarantine(
         session,
-        message_id=letter.message_id,
+        message_id=message_id,
         order_id=letter.order_ids[0] if len(letter.order_ids) == 1 else None,
         queue=letter.queue,
         task=letter.task,
@@ -79,7 +82,7 @@ def keep_dead_letter(session: Session, letter: DeadLetter) -> None:
         count=letter.count,
     )
     for row in known.values():
-        flag(session, row, f"fault:{letter.message_id}", letter.reason, None)
+        flag(session, row, f"fault:{message_id}", letter.reason, None)
 
 
 def replay_message(session: Session, message_id: str, actor: str) -> bool:
