@@ -171,6 +171,18 @@ def _begin_cancel(session: Session, order_id: UUID, reason: str, correlation_id:
     return no
 
 
+def restart(session: Session, order: Row[Any], correlation_id: str) -> None:
+    """Begin the chain of a Pending or Cancelling order anew whose saga row is missing or closed. Lock the order first.
+
+    Every step answers from what it has stored, so a chain that is under way all the same does no harm.
+    """
+    if order.status == S.CANCELLING:
+        _send_cancel(session, order.id, max(1, last_number(session, order.id, "cancel_requested")), correlation_id)
+    else:
+        items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
+        _send_place(session, order, [dict(each._mapping) for each in items], correlation_id)
+
+
 def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:
     sent = enqueue(session, saga.place(_place_message(order, items, correlation_id)).tasks)
     open_saga(session, order.id, "place", 0, correlation_id, sent)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,6 +14,7 @@ from conveyor.embedded.postgres import Postgres
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ, installed
 from conveyor.embedded.valkey import Valkey
+from tests import release_before
 
 SERVICES = ("sales", "inventory", "delivery")
 
@@ -77,3 +79,9 @@ def inventory_sessions(databases: Settings) -> sessionmaker[Session]:
 @pytest.fixture(scope="session")
 def delivery_sessions(databases: Settings) -> sessionmaker[Session]:
     return open_database("delivery", databases)
+
+
+@pytest.fixture(scope="session")
+def tree_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of the release before."""
+    return release_before.check_out(tmp_path_factory.mktemp("release") / "before")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -35,6 +35,20 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def run_command(command: Sequence[str], environment: Mapping[str, str], tree: Path = ROOT) -> str:
+    """Run a command of the command line, of the code of this tree. Raises CalledProcessError."""
+    done = subprocess.run(
+        [sys.executable, "-m", "conveyor", *command],
+        env={**os.environ, **environment, "PYTHONPATH": str(tree)},
+        cwd=tree,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.stdout
+
+
 @dataclass
 class Pipeline:
     """Workers and relays over three databases. Each process is started, killed and started again by name."""
@@ -43,7 +57,8 @@ class Pipeline:
     environment: dict[str, str]
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    customer: UUID = field(default_factory=uuid7)
+    #: Who places the orders; registered here unless somebody is named.
+    customer: UUID | None = None
 
     def __post_init__(self) -> None:
         ports = {f"CONVEYOR_{each.upper()}_RELAY": f"127.0.0.1:{free_port()}" for each in self.sessions}
@@ -52,18 +67,24 @@ class Pipeline:
         for sessions in self.sessions.values():
             with transaction(sessions) as session:
                 session.execute(text("DELETE FROM outbox"))
-        with transaction(self.sessions["sales"]) as session:
-            self.customer = sales.register_customer(session, details, None)[0].id
+        if self.customer is None:
+            with transaction(self.sessions["sales"]) as session:
+                self.customer = sales.register_customer(session, details, None)[0].id
 
-    def start(self, kind: str, service: str, patch: str = "", wait: bool = True) -> str:
-        """Start a worker or relay. ``patch`` is Python that runs in it first: how a test makes it die."""
-        name = f"{kind}-{service}"
+    def start(
+        self, kind: str, service: str, patch: str = "", wait: bool = True, tree: Path = ROOT, **environment: str
+    ) -> str:
+        """Start a worker, relay or web process (``serve``, which is not waited for), and return its name.
+
+        ``patch`` is Python that runs in it first: how a test makes it die. ``tree`` is where its code comes from.
+        """
+        name = f"{kind}-{service}" if tree == ROOT else f"{kind}-{service}-{tree.name}"
         ready = self.folder / f"{name}.{uuid7().hex}.ready"
         log = (self.folder / f"{name}.log").open("ab")
         code = f"{patch}\nfrom conveyor.cli import main\nmain({[kind, service]!r})"
         self.running[name] = subprocess.Popen(
             [sys.executable, "-c", code],
-            env={**self.environment, "CONVEYOR_READY_FILE": str(ready)},
+            env={**self.environment, "CONVEYOR_READY_FILE": str(ready), "PYTHONPATH": str(tree), **environment},
             stdout=log,
             stderr=log,
             cwd=self.folder,
@@ -73,15 +94,20 @@ class Pipeline:
             wait_until(lambda: ready.exists() or self.dead(name))
         return name
 
-    def start_all(self, **patches: str) -> None:
+    def start_all(self, tree: Path = ROOT, **patches: str) -> None:
         """A worker and a relay for each service; ``worker_sales="..."`` patches one."""
         names = [(kind, service) for service in self.sessions for kind in ("worker", "relay")]
         for kind, service in names:
-            self.start(kind, service, patches.get(f"{kind}_{service}", ""), wait=False)
+            self.start(kind, service, patches.get(f"{kind}_{service}", ""), wait=False, tree=tree)
         self.wait_for_ready()
 
     def wait_for_ready(self) -> None:
-        wait_until(lambda: len(list(self.folder.glob("*.ready"))) >= len(self.running))
+        expected = [name for name in self.running if not name.startswith("serve-")]
+        wait_until(lambda: len(list(self.folder.glob("*.ready"))) >= len(expected))
+
+    def run(self, *command: str, tree: Path = ROOT) -> str:
+        """Run a command of the command line to its end, and return what it printed. Raises CalledProcessError."""
+        return run_command(command, self.environment, tree)
 
     def dead(self, name: str) -> bool:
         return self.running[name].poll() is not None
@@ -93,9 +119,15 @@ class Pipeline:
         process.wait()
 
     def stop(self) -> None:
-        for process in self.running.values():
+        self.end(*self.running)
+
+    def end(self, *names: str) -> None:
+        """As an operator would: each finishes what it has in hand."""
+        ending = [self.running.pop(each) for each in names]
+        for process in ending:
             process.send_signal(signal.SIGTERM)
-        for process in self.running.values():
+            process.send_signal(signal.SIGCONT)
+        for process in ending:
             try:
                 process.wait(timeout=15)
             except subprocess.TimeoutExpired:
