@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency clean
+.PHONY: help run test endurance lint reset latency clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -17,6 +17,9 @@ run: .venv/installed-run ## Start everything on this machine, place one order, s
 
 test: .venv/installed-dev ## Run all tests
 	@.venv/bin/pytest
+
+endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
+	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest tests/endurance
 
 lint: .venv/installed-dev ## Check style, types and import contracts
 	@.venv/bin/ruff check

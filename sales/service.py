@@ -8,11 +8,12 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from chassis.idempotency import RequestKey, insert_once
+from chassis.idempotency import RequestKey, insert_once, replay_of
 from chassis.outbox import enqueue, outbox
 from chassis.settings import settings
 from sales import saga
-from sales.errors import CustomerNotFound, OrderNotFound, UnknownCustomer
+from sales.backlog import Backlog
+from sales.errors import CustomerNotFound, OrderNotFound, TooManyOpenOrders, UnknownCustomer
 from sales.models import customers, order_items, orders
 from sales.queries import customer, order_with_items
 from sales.status import DELIVERY_OF_STATUS, OrderStatus, check_request
@@ -33,8 +34,9 @@ def place_order(
 
     The order, its saga row and its first message are one transaction: an order that was answered for is never lost.
     ``draft`` is ``customer_id``, ``items`` and maybe ``delivery_address``. Raises UnknownCustomer,
-    IdempotencyKeyReused.
+    IdempotencyKeyReused, TooManyOpenOrders.
     """
+    _check_backlog(session, key)
     home = _address_of(session, draft["customer_id"])
     order, replayed = insert_once(
         session,
@@ -142,10 +144,13 @@ def compensate(session: Session, order_id: UUID, actor: str, reason: str, correl
     return order_with_items(session, order_id)
 
 
-def resend(session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0) -> None:
+def resend(
+    session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0, anew: bool = False
+) -> None:
     """Send the chain that is under way for an order once more, under its own kind and number.
 
     Lock both rows first. ``attempts`` and ``sends`` are the counts from now on; left out, the count begins anew.
+    ``anew`` when its earlier messages are known to be lost, so that the chain begins with this one.
     """
     if under_way.kind == "cancel":
         workflow = saga.cancel(saga.message(order.id, "cancel", under_way.no, under_way.correlation_id))
@@ -153,7 +158,7 @@ def resend(session: Session, order: Row[Any], under_way: Row[Any], *, attempts: 
         items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
         workflow = saga.place(_place_message(order, [each._mapping for each in items], under_way.correlation_id))
     sent = enqueue(session, workflow.tasks)
-    saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends)
+    saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends, anew=anew)
 
 
 def _resend_what_hangs(session: Session, order: Row[Any]) -> None:
@@ -196,6 +201,15 @@ def _send_cancel(session: Session, order_id: UUID, no: int, correlation_id: str)
 def _place_message(order: Row[Any], items: list[Any], correlation_id: str | None) -> saga.Order:
     lines = [{"product_id": str(each["product_id"]), "quantity": each["quantity"]} for each in items]
     return saga.message(order.id, "place", 0, correlation_id, address=order.delivery_address, lines=lines)
+
+
+def _check_backlog(session: Session, key: RequestKey | None) -> None:
+    """Is there room for a new order? One that is there already needs none. Raises TooManyOpenOrders."""
+    backlog: Backlog | None = session.info.get("backlog")
+    if backlog is None or not backlog.is_full(session):
+        return
+    if key is None or replay_of(session, orders, key) is None:
+        raise TooManyOpenOrders(backlog.most)
 
 
 def _address_of(session: Session, customer_id: UUID) -> str:
