@@ -1,12 +1,14 @@
-"""Real workers and relays on a virtual host of their own, some of them with a patch that makes them die."""
+"""Real processes on a virtual host of their own, some of them with a patch that makes them die."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -33,12 +35,13 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 @dataclass
 class Pipeline:
-    """Workers and relays over three databases. Each process is started, killed and started again by name."""
+    """Processes over three databases. Each is started, killed and started again by name: "worker-sales", "sweeper"."""
 
     sessions: dict[str, sessionmaker[Session]]
     environment: dict[str, str]
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    ready_files: dict[str, Path] = field(default_factory=dict)
     customer: UUID = field(default_factory=uuid7)
 
     def __post_init__(self) -> None:
@@ -51,23 +54,38 @@ class Pipeline:
         with transaction(self.sessions["sales"]) as session:
             self.customer = sales.register_customer(session, details, None)[0].id
 
-    def start(self, kind: str, service: str, patch: str = "", wait: bool = True) -> str:
-        """Start a worker or relay. ``patch`` is Python that runs in it first: how a test makes it die."""
-        name = f"{kind}-{service}"
+    def start(self, kind: str, service: str = "", patch: str = "", wait: bool = True) -> str:
+        """Start a worker, relay or web process (``serve``) of a service, the sweeper or the quarantine.
+
+        ``patch`` is Python that runs in it first: how a test makes it die.
+        """
+        name = f"{kind}-{service}" if service else kind
+        command = [kind, service or "run"] if kind != "sweeper" else [kind]
         ready = self.folder / f"{name}.{uuid7().hex}.ready"
-        log = (self.folder / f"{name}.log").open("ab")
-        code = f"{patch}\nfrom conveyor.cli import main\nmain({[kind, service]!r})"
-        self.running[name] = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**self.environment, "CONVEYOR_READY_FILE": str(ready)},
-            stdout=log,
-            stderr=log,
-            cwd=self.folder,
-        )
-        log.close()
+        self.ready_files[name] = ready
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-c", f"{patch}\nfrom conveyor.cli import main\nmain({command!r})"],
+                env={**self.environment, "CONVEYOR_READY_FILE": str(ready)},
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
         if wait:
-            wait_until(lambda: ready.exists() or self.dead(name))
+            wait_until(lambda: self.ready(name) or self.dead(name))
         return name
+
+    def ready(self, name: str) -> bool:
+        """Whether the process has said that it works; a web process, whether it listens."""
+        kind, _, service = name.partition("-")
+        if kind != "serve":
+            return self.ready_files[name].exists()
+        try:
+            port = int(self.environment[f"CONVEYOR_{service.upper()}_PORT"])
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def start_all(self, **patches: str) -> None:
         """A worker and a relay for each service; ``worker_sales="..."`` patches one."""
@@ -77,7 +95,14 @@ class Pipeline:
         self.wait_for_ready()
 
     def wait_for_ready(self) -> None:
-        wait_until(lambda: len(list(self.folder.glob("*.ready"))) >= len(self.running))
+        """Until every process works. Raises AssertionError, with its log, for one that ended instead."""
+
+        def ready_or_dead(name: str) -> bool:
+            assert not self.dead(name), f"{name} ended:\n{(self.folder / f'{name}.log').read_text()[-3000:]}"
+            return self.ready(name)
+
+        for name in self.running:
+            wait_until(partial(ready_or_dead, name))
 
     def dead(self, name: str) -> bool:
         return self.running[name].poll() is not None
