@@ -1,12 +1,14 @@
-"""Real workers and relays on a virtual host of their own, some of them with a patch that makes them die."""
+"""Real processes on a virtual host of their own, some of them with a patch that makes them die."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -21,9 +23,8 @@ from chassis.database import transaction
 from conveyor.embedded.processes import free_port
 from inventory import service as inventory
 from sales import service as sales
+from tests.integration.pipeline.nursery import ROOT, Forked, Nursery
 from tests.integration.pipeline.strange import Strange
-
-ROOT = Path(__file__).parents[3]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -51,16 +52,19 @@ def run_command(command: Sequence[str], environment: Mapping[str, str], tree: Pa
 
 @dataclass
 class Pipeline:
-    """Workers and relays over three databases. Each process is started, killed and started again by name."""
+    """Processes over three databases. Each is started, killed and started again by name: "worker-sales", "sweeper"."""
 
     sessions: dict[str, sessionmaker[Session]]
     environment: dict[str, str]
     folder: Path
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, Forked] = field(default_factory=dict)
+    ready_files: dict[str, Path] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
     #: Who places the orders; registered here unless somebody is named.
     customer: UUID | None = None
 
     def __post_init__(self) -> None:
+        self.nursery = Nursery(self.folder)
         ports = {f"CONVEYOR_{each.upper()}_RELAY": f"127.0.0.1:{free_port()}" for each in self.sessions}
         self.environment = {**os.environ, **self.environment, **ports, "PYTHONPATH": str(ROOT)}
         details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
@@ -72,27 +76,37 @@ class Pipeline:
                 self.customer = sales.register_customer(session, details, None)[0].id
 
     def start(
-        self, kind: str, service: str, patch: str = "", wait: bool = True, tree: Path = ROOT, **environment: str
+        self, kind: str, service: str = "", patch: str = "", wait: bool = True, tree: Path = ROOT, **environment: str
     ) -> str:
-        """Start a worker, relay or web process (``serve``, which is not waited for), and return its name.
+        """Start a worker, relay or web process (``serve``) of a service, the sweeper or the quarantine; its name.
 
         ``patch`` is Python that runs in it first: how a test makes it die. ``tree`` is where its code comes from.
         """
-        name = f"{kind}-{service}" if tree == ROOT else f"{kind}-{service}-{tree.name}"
-        ready = self.folder / f"{name}.{uuid7().hex}.ready"
-        log = (self.folder / f"{name}.log").open("ab")
-        code = f"{patch}\nfrom conveyor.cli import main\nmain({[kind, service]!r})"
-        self.running[name] = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**self.environment, "CONVEYOR_READY_FILE": str(ready), "PYTHONPATH": str(tree), **environment},
-            stdout=log,
-            stderr=log,
-            cwd=self.folder,
+        name = "-".join(each for each in (kind, service, tree.name if tree != ROOT else "") if each)
+        command = [kind, service or "run"] if kind != "sweeper" else [kind]
+        environment = {**self.environment, "PYTHONPATH": str(tree), **environment}
+        self.ready_files[name] = self.folder / f"{name}.{uuid7().hex}.ready"
+        if kind == "serve":
+            self.ports[name] = int(environment[f"CONVEYOR_{service.upper()}_PORT"])
+        self.running[name] = self.nursery.start(
+            f"import sys\nsys.path[sys.path.index({str(ROOT)!r})] = {str(tree)!r}\n"
+            f"{patch}\nfrom conveyor.cli import main\nmain({command!r})",
+            {**environment, "CONVEYOR_READY_FILE": str(self.ready_files[name])},
+            self.folder / f"{name}.log",
         )
-        log.close()
         if wait:
-            wait_until(lambda: ready.exists() or self.dead(name))
+            wait_until(lambda: self.ready(name) or self.dead(name))
         return name
+
+    def ready(self, name: str) -> bool:
+        """Whether the process has said that it works; a web process, whether it listens."""
+        if name not in self.ports:
+            return self.ready_files[name].exists()
+        try:
+            socket.create_connection(("127.0.0.1", self.ports[name]), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def start_all(self, tree: Path = ROOT, **patches: str) -> None:
         """A worker and a relay for each service; ``worker_sales="..."`` patches one."""
@@ -102,8 +116,14 @@ class Pipeline:
         self.wait_for_ready()
 
     def wait_for_ready(self) -> None:
-        expected = [name for name in self.running if not name.startswith("serve-")]
-        wait_until(lambda: len(list(self.folder.glob("*.ready"))) >= len(expected))
+        """Until every process works. Raises AssertionError, with its log, for one that ended instead."""
+
+        def ready_or_dead(name: str) -> bool:
+            assert not self.dead(name), f"{name} ended:\n{(self.folder / f'{name}.log').read_text()[-3000:]}"
+            return self.ready(name)
+
+        for name in self.running:
+            wait_until(partial(ready_or_dead, name))
 
     def run(self, *command: str, tree: Path = ROOT) -> str:
         """Run a command of the command line to its end, and return what it printed. Raises CalledProcessError."""
@@ -133,6 +153,7 @@ class Pipeline:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.nursery.close()
 
     def publish(self, queue: str, *messages: Strange) -> None:
         """Any bytes into a queue, as a stranger may."""
