@@ -3,13 +3,14 @@
 A queue of its own is bound to the exchange beside the real ones. A copy is the message as it was: id, headers, body.
 """
 
+import contextlib
 import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, MessageNacked
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -72,19 +73,9 @@ class Tap:
             with Connection(self._url, connect_timeout=3, transport_options={"confirm_publish": True}) as connection:
                 producer = Producer(connection.channel(), auto_declare=False)
                 for each in copies:
-                    producer.publish(
-                        each.body,
-                        exchange=EXCHANGE.name,
-                        routing_key=each.queue,
-                        headers=each.headers,
-                        content_type=each.content_type,
-                        content_encoding=each.content_encoding,
-                        correlation_id=each.correlation_id,
-                        delivery_mode=2,
-                        retry=False,
-                        confirm_timeout=5,
-                    )
-                    sent += 1
+                    with contextlib.suppress(MessageNacked):  # its queue is full
+                        _publish(producer, each)
+                        sent += 1
         except AWAY:
             return sent
         return sent
@@ -124,3 +115,18 @@ class Tap:
             self._heard.setdefault(str(copy.headers.get("id")), copy)
             while len(self._heard) > MOST:
                 del self._heard[next(iter(self._heard))]
+
+
+def _publish(producer: Producer, copy: Copy) -> None:
+    producer.publish(
+        copy.body,
+        exchange=EXCHANGE.name,
+        routing_key=copy.queue,
+        headers=copy.headers,
+        content_type=copy.content_type,
+        content_encoding=copy.content_encoding,
+        correlation_id=copy.correlation_id,
+        delivery_mode=2,
+        retry=False,
+        confirm_timeout=5,
+    )
