@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from amqp.exceptions import AMQPError, MessageNacked
-from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu import Connection, Consumer, Exchange, Producer, Queue, binding
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from celeryconfig import EXCHANGE
+from conveyor.broker import work_queues
 
 #: What a broker that is away, or goes away, raises.
 AWAY = (OSError, AMQPError, KombuError, RedisError)
@@ -94,7 +95,9 @@ class Tap:
     def _hear(self) -> None:
         with Connection(self._url, connect_timeout=3, heartbeat=0) as connection:
             exchange = Exchange(EXCHANGE.name, type=EXCHANGE.type, durable=True)
-            queue = Queue("chaos_tap", exchange, routing_key="#", exclusive=True, durable=False, auto_delete=True)
+            # By name: in the stand-in nobody who publishes knows that the exchange has patterns.
+            bindings = [binding(exchange, routing_key=name) for name in work_queues()]
+            queue = Queue("chaos_tap", bindings=bindings, exclusive=True, durable=False, auto_delete=True)
             with Consumer(connection.channel(), [queue], on_message=self._keep, no_ack=True):
                 while not self._stopping.is_set():
                     try:
