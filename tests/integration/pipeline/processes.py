@@ -140,6 +140,7 @@ class Pipeline:
 
     def stop(self) -> None:
         self.end(*self.running)
+        self.nursery.close()
 
     def end(self, *names: str) -> None:
         """As an operator would: each finishes what it has in hand."""
@@ -153,7 +154,6 @@ class Pipeline:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self.nursery.close()
 
     def publish(self, queue: str, *messages: Strange) -> None:
         """Any bytes into a queue, as a stranger may."""
