@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from chassis.idempotency import RequestKey, insert_once
-from chassis.outbox import enqueue
+from chassis.outbox import enqueue, outbox
 from chassis.settings import settings
 from sales import saga
 from sales.errors import CustomerNotFound, OrderNotFound, UnknownCustomer
@@ -57,7 +57,7 @@ def place_order(
     session.execute(insert(order_items), items)
     _send_place(session, order, items, correlation_id)
     add_events(session, [Event(order.id, "placed", 0, "customer", None, S.PENDING, None, correlation_id)])
-    return {**order._mapping, "items": items}, False
+    return {**order._mapping, "items": items, "attention_reason": None}, False
 
 
 def hold_order(session: Session, order_id: UUID) -> Row[Any]:
@@ -78,10 +78,7 @@ def request_cancel(
     order = hold_order(session, order_id)
     if order.status not in (S.CANCELLING, S.CANCELLED):
         check_request(S(order.status), S.CANCELLED)
-        earlier = saga_of(session, order_id)
-        no = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
-        _set(session, order_id, status=S.CANCELLING, reason="cancelled_by_request")
-        _send_cancel(session, order_id, no, correlation_id)
+        no = _begin_cancel(session, order_id, "cancelled_by_request", correlation_id)
         add_events(
             session,
             [Event(order_id, "cancel_requested", no, "customer", order.status, S.CANCELLING, reason, correlation_id)],
@@ -122,6 +119,29 @@ def resume(session: Session, order_id: UUID, actor: str, reason: str | None = No
     return order_with_items(session, order_id)
 
 
+def compensate(session: Session, order_id: UUID, actor: str, reason: str, correlation_id: str) -> dict[str, Any]:
+    """Give an order up: whatever it hangs in, its cancel chain stops the parcel, gives the stock back and ends it.
+
+    A cancel that hangs is sent again under its own number; an order that is Cancelled stays so. The flag is cleared.
+    Returns the order. Raises OrderNotFound, and IllegalTransition where the parcel has left or nothing is left to undo.
+    """
+    order = hold_order(session, order_id)
+    if order.status == S.CANCELLED and not order.needs_attention:
+        return order_with_items(session, order_id)
+    becomes = order.status
+    if order.status == S.CANCELLING:
+        _resend_what_hangs(session, order)
+    elif order.status != S.CANCELLED:
+        check_request(S(order.status), S.CANCELLED)
+        _begin_cancel(session, order_id, "cancelled_by_operator", correlation_id)
+        becomes = S.CANCELLING
+    _set(session, order_id, needs_attention=False)
+    number = last_number(session, order_id, "compensate_requested") + 1
+    asked = Event(order_id, "compensate_requested", number, actor, order.status, becomes, reason, correlation_id)
+    add_events(session, [asked])
+    return order_with_items(session, order_id)
+
+
 def resend(session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0) -> None:
     """Send the chain that is under way for an order once more, under its own kind and number.
 
@@ -142,10 +162,27 @@ def restart(session: Session, order: Row[Any], correlation_id: str) -> None:
     Every step answers from what it has stored, so a chain that is under way all the same does no harm.
     """
     if order.status == S.CANCELLING:
-        _send_cancel(session, order.id, max(1, last_number(session, order.id, "cancel_requested")), correlation_id)
+        # A number that no cancel of this order has had: delivery answers it by where the parcel is now.
+        asked = [last_number(session, order.id, each) for each in ("cancel_requested", "compensate_requested")]
+        _send_cancel(session, order.id, sum(asked) + 1, correlation_id)
     else:
         items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
         _send_place(session, order, [dict(each._mapping) for each in items], correlation_id)
+
+
+def _resend_what_hangs(session: Session, order: Row[Any]) -> None:
+    under_way = saga_of(session, order.id)
+    waits = session.execute(select(outbox.c.id).where(outbox.c.id == under_way.outbox_id)).first()
+    if waits is None:
+        resend(session, order, under_way)
+
+
+def _begin_cancel(session: Session, order_id: UUID, reason: str, correlation_id: str) -> int:
+    earlier = saga_of(session, order_id)
+    no: int = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
+    _set(session, order_id, status=S.CANCELLING, reason=reason)
+    _send_cancel(session, order_id, no, correlation_id)
+    return no
 
 
 def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:

@@ -164,7 +164,8 @@ class TestDrop:
         order_id = place(sessions)
         message_id = keep(sessions, order_id)
         answer = run("drop", message_id, "--reason", "a test order", "--actor", "bob")
-        assert (answer.exit_code, answer.output) == (0, f"{message_id}: dropped\n")
+        told = f"  order {order_id} still needs attention: conveyor order resume {order_id}\n"
+        assert (answer.exit_code, answer.output) == (0, f"{message_id}: dropped\n{told}")
         assert state(sessions, message_id) == ("dropped", "bob", "a test order")
         assert sent(sessions) == []
         with transaction(sessions) as session:

@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+import amqp
+from kombu import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
+from celeryconfig import EXCHANGE
 from chassis.database import transaction
 from conveyor.embedded.processes import free_port
 from inventory import service as inventory
 from sales import service as sales
+from tests.integration.pipeline.strange import Strange
 
 ROOT = Path(__file__).parents[3]
 
@@ -129,6 +133,15 @@ class Pipeline:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def publish(self, queue: str, *messages: Strange) -> None:
+        """Any bytes into a queue, as a stranger may."""
+        ordinary = {"content_type": "application/json", "content_encoding": "utf-8"}
+        with Connection(self.environment["CONVEYOR_BROKER_URL"]) as connection, connection.channel() as channel:
+            for each in messages:
+                properties = {name: value for name, value in (ordinary | each.properties).items() if value}
+                sent = amqp.Message(each.body, application_headers=each.headers, delivery_mode=2, **properties)
+                channel.basic_publish(sent, EXCHANGE.name, queue)
 
     def add_product(self, stock: int) -> UUID:
         values = {"sku": uuid7().hex, "name": "Lamp", "price": "5.00", "stock_quantity": stock}
