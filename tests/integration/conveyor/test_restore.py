@@ -28,6 +28,10 @@ from tests.integration.saga.paper_broker import Mail, World
 
 DUMP = ("pg_dump", "--format=custom")
 RESTORE = ("pg_restore", "--clean", "--if-exists", "--exit-on-error", "--single-transaction")
+NEW_NUMBERS = (
+    "SELECT setval(pg_get_serial_sequence('deliveries', 'id'), coalesce(max(id), 0) + 1000000) FROM deliveries"
+)
+DOCUMENTED = (Path(__file__).parents[3] / "docs" / "production.md").read_text()
 
 
 def run(*command: str) -> None:
@@ -60,6 +64,8 @@ class Databases:
 
     def restore(self, service: str, folder: Path) -> None:
         run(*RESTORE, f"--dbname={self.postgres.url(f'{self.name}_{service}')}", str(folder / service))
+        if service == "delivery":
+            self.postgres.execute(NEW_NUMBERS, f"{self.name}_{service}")
 
     def ask(self, service: str, query: str, **values: object) -> list[Any]:
         with transaction(self.sessions[service]) as session:
@@ -380,6 +386,25 @@ def test_after_the_repair_the_messages_of_the_backups_do_no_harm_and_every_order
     world.orders = [each for name, each in ids.items() if databases.knows(each) and name not in LEFT[older]]
     world.products = [backups.traffic.lamp, backups.traffic.rare]
     assert world.violations() == []
+
+
+def test_the_backups_are_made_and_restored_as_it_is_documented() -> None:
+    [dumping] = [line for line in DOCUMENTED.splitlines() if "pg_dump --" in line]
+    restoring = DOCUMENTED[DOCUMENTED.index("pg_restore --") :].partition("\n\n")[0]
+    assert all(option in dumping for option in DUMP)
+    assert all(option in restoring for option in RESTORE)
+    assert NEW_NUMBERS in DOCUMENTED
+
+
+def test_the_number_of_a_delivery_never_comes_to_mean_another_parcel(
+    backups: Backups, restored: Callable[[str], Databases]
+) -> None:
+    numbers = "SELECT order_id, id FROM deliveries"
+    known_to_couriers = {number: order_id for order_id, number in backups.shop.ask("delivery", numbers)}
+    databases = restored("delivery")
+    repair(databases)
+    for order_id, number in databases.ask("delivery", numbers):
+        assert known_to_couriers.get(number, order_id) == order_id
 
 
 def test_stock_that_is_not_there_any_more_is_not_promised(

@@ -157,9 +157,7 @@ def _orders_in_flight(pipeline: Pipeline, old: Shop, product: str) -> list[UUID]
     return [*orders, *(old.place(product) for _ in range(3))]
 
 
-def _orders_through_both(
-    pipeline: Pipeline, old: Shop, new: Shop, product: str
-) -> tuple[set[UUID], list[UUID]]:
+def _orders_through_both(pipeline: Pipeline, old: Shop, new: Shop, product: str) -> tuple[set[UUID], list[UUID]]:
     """Orders and cancels through both releases, until each hand-over has gone from old to new and from new to old."""
     orders: set[UUID] = set()
     cancelled: list[UUID] = []
