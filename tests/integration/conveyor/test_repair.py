@@ -23,6 +23,7 @@ MENDED: dict[str, list[tuple[str, str]]] = {
     "a pending order that was released": [("sales", "reservation")],
     "a failed delivery whose stock was released": [("sales", "reservation")],
     "a cancelled order that holds": [("inventory", "reservation")],
+    "a rejected order that holds": [("inventory", "reservation")],
     "a delivery of a pending order that nobody cancelled": [("sales", "delivery")],
     "a shipped order whose delivery is gone": [("delivery", "delivery")],
     "a delivery that moved unheard": [("sales", "delivery")],
