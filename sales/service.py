@@ -161,6 +161,20 @@ def resend(
     saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends, anew=anew)
 
 
+def restart(session: Session, order: Row[Any], correlation_id: str) -> None:
+    """Begin the chain of a Pending or Cancelling order anew whose saga row is missing or closed. Lock the order first.
+
+    Every step answers from what it has stored, so a chain that is under way all the same does no harm.
+    """
+    if order.status == S.CANCELLING:
+        # A number that no cancel of this order has had: delivery answers it by where the parcel is now.
+        asked = [last_number(session, order.id, each) for each in ("cancel_requested", "compensate_requested")]
+        _send_cancel(session, order.id, sum(asked) + 1, correlation_id)
+    else:
+        items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
+        _send_place(session, order, [dict(each._mapping) for each in items], correlation_id)
+
+
 def _resend_what_hangs(session: Session, order: Row[Any]) -> None:
     under_way = saga_of(session, order.id)
     waits = session.execute(select(outbox.c.id).where(outbox.c.id == under_way.outbox_id)).first()
@@ -174,18 +188,6 @@ def _begin_cancel(session: Session, order_id: UUID, reason: str, correlation_id:
     _set(session, order_id, status=S.CANCELLING, reason=reason)
     _send_cancel(session, order_id, no, correlation_id)
     return no
-
-
-def restart(session: Session, order: Row[Any], correlation_id: str) -> None:
-    """Begin the chain of a Pending or Cancelling order anew whose saga row is missing or closed. Lock the order first.
-
-    Every step answers from what it has stored, so a chain that is under way all the same does no harm.
-    """
-    if order.status == S.CANCELLING:
-        _send_cancel(session, order.id, max(1, last_number(session, order.id, "cancel_requested")), correlation_id)
-    else:
-        items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
-        _send_place(session, order, [dict(each._mapping) for each in items], correlation_id)
 
 
 def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:

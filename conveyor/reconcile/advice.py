@@ -18,8 +18,8 @@ _LEDGER = Advice(
 )
 _ORPHAN = Advice(
     "sales has never heard of this order, and customer and prices are nowhere else",
-    "find the customer by the delivery's address or in the logs; send the parcel or not, and adjust the stock by what"
-    " will not be sent",
+    "find the customer by the delivery's address or in the logs; then `conveyor orphan keep ID` lets the parcel go,"
+    " `conveyor orphan give-up ID` stops it and gives the stock back",
 )
 _TWO_STORIES = Advice(
     "the services tell two stories, and neither is an older moment of the other",

@@ -59,7 +59,8 @@ def reconcile(
       delivery_version          the order knows its delivery's newest status and version
       duplicate_delivery        one delivery per order
       orphan_reservation, orphan_ledger, orphan_delivery
-                                nothing belongs to an order that does not exist
+                                nothing belongs to an order that does not exist, unless somebody has decided
+                                about it: `conveyor orphan`
       saga                      an open saga for each order in flight, and for no other
       total, lines              the total is the sum of units times price
       outbox, dead_letter       nothing is left there

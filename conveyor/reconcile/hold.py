@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from chassis.database import transaction
+from chassis.database import open_database, transaction
+from chassis.settings import Settings
 
 SERVICES = ("sales", "inventory", "delivery")
 
@@ -24,6 +25,22 @@ _LOCKS = {
     "inventory": ("SELECT FROM reservations WHERE order_id = CAST(:order_id AS uuid) FOR UPDATE",),
     "delivery": ("SELECT FROM deliveries WHERE order_id = CAST(:order_id AS uuid) ORDER BY id FOR UPDATE",),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDatabases:
+    """Sessions on the three databases; ``close`` closes their connections."""
+
+    sessions: Mapping[str, sessionmaker[Session]]
+
+    def close(self) -> None:
+        for each in self.sessions.values():
+            each.kw["bind"].dispose()
+
+
+def open_databases(settings: Settings) -> OpenDatabases:
+    """The three databases, by service. Nothing connects before the first statement. Raises SettingsError."""
+    return OpenDatabases({service: open_database(service, settings) for service in SERVICES})
 
 
 @dataclass(frozen=True, slots=True)

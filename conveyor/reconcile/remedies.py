@@ -160,8 +160,10 @@ def take_stock(held: Held, facts: Facts) -> str:
 
 
 def stock_was_never_given_back(facts: Facts) -> bool:
-    """A cancelled order has given its stock back, or left a mark that refuses a late step."""
-    order, stock, _ = known(facts)
+    """A cancelled order has given its stock back, or left a mark that refuses a late step; a rejected one has none."""
+    order, stock, parcel = known(facts)
+    if order.status == S.REJECTED:
+        return stock is not None and stock.state == "held" and (parcel is None or parcel.status == D.CANCELLED)
     return order.status == S.CANCELLED and (stock is None or stock.state == "held")
 
 

@@ -8,15 +8,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
-from chassis.database import Fault, fault_of, open_database
+from chassis.database import Fault, fault_of
 from chassis.repairs import Repair, record_repair
 from chassis.settings import Settings
 from conveyor.reconcile.advice import BUSY, Advice, advice_on
 from conveyor.reconcile.facts import Facts, these_orders
-from conveyor.reconcile.hold import SERVICES, Held, in_hand
+from conveyor.reconcile.hold import Held, in_hand, open_databases
 from conveyor.reconcile.remedies import CannotMend, Remedy, remedies_for
 from conveyor.reconcile.rules import Deviation, deviations_of
 
@@ -51,9 +50,7 @@ class Repairs:
     run: UUID = field(default_factory=uuid7)
 
     def __post_init__(self) -> None:
-        self._sessions: dict[str, sessionmaker[Session]] = {
-            service: open_database(service, self.settings) for service in SERVICES
-        }
+        self._databases = open_databases(self.settings)
 
     def mend(self, found: Iterable[Deviation]) -> Iterator[Mended | Left]:
         """Mend what can be mended; of everything say what was done, or why nothing. Raises the databases' errors.
@@ -69,13 +66,12 @@ class Repairs:
 
     def close(self) -> None:
         """Close the connections."""
-        for sessions in self._sessions.values():
-            sessions.kw["bind"].dispose()
+        self._databases.close()
 
     def _order(self, found: list[Deviation]) -> list[Mended | Left]:
         order_id = found[0].id
         try:
-            with in_hand(self._sessions, order_id, keep=not self.dry_run) as held:
+            with in_hand(self._databases.sessions, order_id, keep=not self.dry_run) as held:
                 return self._mend(held, order_id)
         except DBAPIError as error:
             if fault_of(error) is Fault.OTHER:

@@ -25,7 +25,7 @@ RESERVATIONS: dict[str, tuple[str | None, ...]] = {
     S.PENDING: (None, "held", "refused"),
     S.CANCELLING: (None, "held", "refused", "released"),
     S.CANCELLED: ("released", "refused"),
-    S.REJECTED: (None, "refused"),
+    S.REJECTED: (None, "refused", "released"),
     **dict.fromkeys(SHIPPING, ("held",)),
 }
 NOTHING = "nothing"

@@ -86,10 +86,7 @@ def since_the_release(service: str) -> list[ModuleType]:
     """The migrations that a running release before will see happen, oldest first."""
     there = len(release_before.migrations(service))
     revisions = [*ScriptDirectory.from_config(history(service)).walk_revisions()][::-1]
-    return [
-        import_module(f"migrations.{service}.versions.{Path(each.path).stem}")
-        for each in revisions[there:]
-    ]
+    return [import_module(f"migrations.{service}.versions.{Path(each.path).stem}") for each in revisions[there:]]
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -149,9 +149,7 @@ def rows(sessions: sessionmaker[Session]) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-def shop_of_its_own(
-    scratch_database: Scratch, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, sessionmaker[Session]]:
+def shop_of_its_own(scratch_database: Scratch, monkeypatch: pytest.MonkeyPatch) -> dict[str, sessionmaker[Session]]:
     """Three databases with an order that was shipped, one that is on its way through the steps, and their messages."""
     sessions = {service: scratch_database(service) for service in SERVICES}
     monkeypatch.setattr("tasks.step.sessions_of", sessions.__getitem__)

@@ -157,19 +157,17 @@ def _orders_in_flight(pipeline: Pipeline, old: Shop, product: str) -> list[UUID]
     return [*orders, *(old.place(product) for _ in range(3))]
 
 
-def _orders_through_both(
-    pipeline: Pipeline, old: Shop, new: Shop, product: str
-) -> tuple[set[UUID], list[UUID]]:
+def _orders_through_both(pipeline: Pipeline, old: Shop, new: Shop, product: str) -> tuple[set[UUID], list[UUID]]:
     """Orders and cancels through both releases, until each hand-over has gone from old to new and from new to old."""
     orders: set[UUID] = set()
     cancelled: list[UUID] = []
     wanted = {(hop, trees) for hop in HOPS for trees in (("before", ""), ("", "before"))}
     for _ in range(40):
-        more = [shop.place(product) for shop in (old, new, old, new)]
-        pipeline.wait_for(more, Pending_Shipment=4)
+        more = [shop.place(product) for shop in (old, new) * 5]
+        pipeline.wait_for(more, Pending_Shipment=10)
         orders |= {*more}
-        cancelled += [new.cancel(more[0]), old.cancel(more[1])]
-        wait_until(lambda now=more: pipeline.statuses(now).get("Cancelled") == 2)
+        cancelled += [shop.cancel(each) for shop, each in zip((new, old) * 3, more, strict=False)]
+        wait_until(lambda now=more: pipeline.statuses(now).get("Cancelled") == 6)
         if wanted <= _crossed(pipeline):
             return orders, cancelled
     raise AssertionError(f"these hand-overs were never made: {wanted - _crossed(pipeline)}")
