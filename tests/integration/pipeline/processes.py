@@ -22,6 +22,7 @@ from celeryconfig import EXCHANGE
 from chassis.database import transaction
 from conveyor.embedded.processes import free_port
 from inventory import service as inventory
+from sales import faults
 from sales import service as sales
 from tests.integration.pipeline.nursery import ROOT, Forked, Nursery
 from tests.integration.pipeline.strange import Strange
@@ -169,14 +170,28 @@ class Pipeline:
         with transaction(self.sessions["inventory"]) as session:
             return inventory.create_product(session, values, None)[0].id  # type: ignore[no-any-return]
 
-    def place(self, product: UUID, quantity: int = 1, address: str = "here") -> UUID:
+    def place(self, product: UUID, quantity: int = 1, address: str = "here", correlation_id: str = "test") -> UUID:
         draft = {
             "customer_id": self.customer,
             "items": [{"product_id": product, "quantity": quantity}],
             "delivery_address": address,
         }
         with transaction(self.sessions["sales"]) as session:
-            return sales.place_order(session, draft, None, "test")[0]["id"]  # type: ignore[no-any-return]
+            return sales.place_order(session, draft, None, correlation_id)[0]["id"]  # type: ignore[no-any-return]
+
+    def cancel(self, order: UUID, correlation_id: str = "test") -> None:
+        with transaction(self.sessions["sales"]) as session:
+            sales.request_cancel(session, order, correlation_id)
+
+    def replay_all(self) -> None:
+        """What ``conveyor quarantine replay --all`` does."""
+        for (message_id,) in self.ask("sales", "SELECT message_id FROM quarantine WHERE state = 'waiting'"):
+            with transaction(self.sessions["sales"]) as session:
+                faults.replay_message(session, str(message_id), "ada")
+
+    def flagged(self, orders: list[UUID]) -> int:
+        query = "SELECT count(*) FROM orders WHERE needs_attention AND id = ANY(CAST(:ids AS uuid[]))"
+        return int(str(self.ask("sales", query, ids=[str(each) for each in orders])[0][0]))
 
     def statuses(self, orders: list[UUID]) -> dict[str, int]:
         query = "SELECT status, count(*) FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY status"

@@ -10,6 +10,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from uuid_utils.compat import uuid7
+
 TASK = "inventory.check_availability"
 
 
@@ -21,6 +23,11 @@ class Strange:
     body: bytes
     headers: dict[str, Any]
     properties: dict[str, str] = field(default_factory=dict)
+
+
+def message_to(task: str, *orders: dict[str, Any]) -> Strange:
+    """An ordinary message about these orders, as the relay would send it."""
+    return Strange(task, json.dumps([[list(orders)], {}, {}]).encode(), {"task": task, "id": str(uuid7())})
 
 
 def _envelope(what: str, *parts: Any) -> bytes:
