@@ -19,7 +19,6 @@ from chassis.errors import CacheAway
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.settings import Settings
 from gateway_app.errors import KeyInProgress
-from gateway_app.share import QUICK
 from gateway_app.upstream import Answer
 
 log = structlog.get_logger()
@@ -46,7 +45,7 @@ class Keys:
         self._cache = cache
         # Longer than a request can take: waiting for a place, then connecting and waiting for the answer, twice.
         # A crashed gateway's ends then.
-        longest = QUICK + 2 * (settings.upstream_connect_timeout + settings.upstream_timeout) + 2
+        longest = settings.upstream_slow + 2 * (settings.upstream_connect_timeout + settings.upstream_timeout) + 2
         self._claim_for = int(longest * 1_000)
 
     def once(self, client: str, key: str, digest: str, ask: Callable[[], Answer]) -> Answer:

@@ -1,8 +1,8 @@
 """The share of the gateway's threads that one service may keep busy, so that a slow one leaves some for the others.
 
 Over its share a service's requests wait for a place as long as those before them are quick, as in a burst of orders
-that a service in good health works off. As soon as the longest of them takes longer than that the service is slow, and
-whoever comes then is refused at once.
+that a service in good health works off. As soon as one of them takes longer than ``upstream_slow`` the service is slow,
+and whoever comes then, or waits already, is refused at once. Nobody waits for longer than that either.
 """
 
 import contextlib
@@ -13,9 +13,6 @@ from collections.abc import Iterator
 from chassis.settings import Settings
 from gateway_app.errors import UpstreamBusy
 
-#: A request that takes longer (seconds) is slow; nor is a place waited for longer than this.
-QUICK = 0.5
-
 
 class Share:
     """One service's places. Any number of threads may use it."""
@@ -23,6 +20,7 @@ class Share:
     def __init__(self, service: str, settings: Settings) -> None:
         self._service = service
         self._places = max(1, int(settings.gateway_threads * settings.upstream_share))
+        self._slow = settings.upstream_slow
         self._changed = threading.Condition()
         #: When each request under way was begun; the first has been under way for longest.
         self._begun: dict[object, float] = {}
@@ -40,11 +38,11 @@ class Share:
                 self._changed.notify()
 
     def _take(self, request: object) -> None:
-        patience = time.monotonic() + QUICK
+        patience = time.monotonic() + self._slow
         with self._changed:
             while len(self._begun) >= self._places:
                 longest = next(iter(self._begun.values()))
-                left = min(longest + QUICK, patience) - time.monotonic()
+                left = min(longest + self._slow, patience) - time.monotonic()
                 if left <= 0:
                     raise UpstreamBusy(
                         f"{self._service} is slow and has as many requests as it can be given; this one was not"

@@ -79,6 +79,7 @@ def gateway(
         "CONVEYOR_INVENTORY_URL": inventory.url,
         "CONVEYOR_DELIVERY_URL": delivery.url,
         "CONVEYOR_UPSTREAM_TIMEOUT": str(TIMEOUT),
+        "CONVEYOR_UPSTREAM_SLOW": str(TIMEOUT / 5),
         # As many as there are places in a share of eight threads.
         "CONVEYOR_UPSTREAM_FAILURES": "2",
         **getattr(request, "param", {}),

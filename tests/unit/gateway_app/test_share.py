@@ -10,9 +10,10 @@ import pytest
 
 from chassis.settings import Settings
 from gateway_app.errors import UpstreamBusy
-from gateway_app.share import QUICK, Share
+from gateway_app.share import Share
 
-SETTINGS = replace(Settings(), gateway_threads=10, upstream_share=0.3)
+SLOW = 0.5
+SETTINGS = replace(Settings(), gateway_threads=12, upstream_share=0.25, upstream_slow=SLOW)
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def taken(share: Share, places: int) -> Iterator[None]:
 def test_over_its_share_a_slow_service_is_refused_at_once_and_not_before() -> None:
     share = Share("inventory", SETTINGS)
     with taken(share, 3):
-        time.sleep(QUICK)
+        time.sleep(SLOW)
         began = time.monotonic()
         with pytest.raises(UpstreamBusy) as refused, share.place():
             pass
@@ -69,7 +70,7 @@ def test_nobody_waits_for_a_place_for_longer_than_a_quick_request_takes() -> Non
         began = time.monotonic()
         with pytest.raises(UpstreamBusy), share.place():
             pass
-        assert QUICK * 0.9 < time.monotonic() - began < QUICK + 0.3
+        assert SLOW * 0.9 < time.monotonic() - began < SLOW + 0.3
 
 
 def test_the_smallest_gateway_has_a_place_for_each_service() -> None:
