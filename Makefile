@@ -1,12 +1,15 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency clean
+.PHONY: help run test lint reset latency chaos controls clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 	$$each -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$each && break; done)
+SEED ?= 1
+MINUTES ?= 10
+ORDERS ?= 2000
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
@@ -28,6 +31,12 @@ reset: .venv/installed-run ## Forget all data of make run (it must not be runnin
 
 latency: .venv/installed-run ## Measure how long orders take on the running stack
 	@.venv/bin/conveyor latency
+
+chaos: .venv/installed-run ## Kill everything for MINUTES under ORDERS orders, as SEED says, and judge
+	@.venv/bin/conveyor chaos --seed $(SEED) --minutes $(MINUTES) --orders $(ORDERS)
+
+controls: .venv/installed-dev ## Take guards away, one by one: each time a violation must be found
+	@.venv/bin/pytest tests/controls
 
 clean: ## Remove .venv and what the tools have cached; data stays
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -31,6 +31,7 @@ COMMANDS = {
     "logs": "conveyor.logs",
     "latency": "conveyor.latency",
     "reconcile": "conveyor.reconcile.command",
+    "chaos": "conveyor.chaos.command",
 }
 
 

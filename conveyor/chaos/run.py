@@ -1,0 +1,201 @@
+"""A run from the first process to the verdict."""
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from chassis.settings import Settings
+from conveyor import samples
+from conveyor.chaos import drain, evidence, promises
+from conveyor.chaos.plans import our_own, plans, stocked
+from conveyor.chaos.schedule import NEEDS_RABBITMQ, Action, schedule
+from conveyor.chaos.shop import Shop
+from conveyor.chaos.tap import Tap
+from conveyor.chaos.torment import Tormentors
+from conveyor.chaos.victim import Victim, VictimFailed
+from conveyor.client import Gateway
+from conveyor.databases import Databases
+from conveyor.reconcile.rules import Deviation
+from conveyor.reconcile.run import Findings, reconcile
+from conveyor.replay.book import read_book
+from conveyor.replay.prepare import Ids, Preparation
+
+BOOK = Path(samples.__file__).parent / "orders.csv"
+#: Seconds after the last torment in which every request must have got its answer.
+ANSWERED_WITHIN = 300.0
+AT_ONCE = 64
+PROGRESS_EVERY = 10.0
+#: Orders whose whole story is printed. The others are named.
+STORIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked to do. ``minutes`` is how long the torment lasts."""
+
+    seed: int
+    minutes: float
+    orders: int
+
+    @property
+    def seconds(self) -> float:
+        return 60 * self.minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a run; as text it is its last line."""
+
+    seed: int
+    counted: Counter[str]
+    orders: int
+    flagged: int
+    violations: int
+
+    def __str__(self) -> str:
+        done = " ".join(f"{name}={self.counted[name]}" for name in ("kills", "restarts", "pauses", "duplicates"))
+        return f"CHAOS seed={self.seed} {done} orders={self.orders} flagged={self.flagged} violations={self.violations}"
+
+
+class Diary:
+    """What is said, with the seconds since the first order, on the terminal and in a log that is kept."""
+
+    def __init__(self, log: TextIO) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self.began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            line = f"{time.monotonic() - self.began:7.1f} s  {text}"
+            click.echo(line)
+            print(f"{datetime.now(UTC):%H:%M:%S.%f} {line}", file=self._log, flush=True)
+
+
+def chaos(options: Options, settings: Settings) -> Verdict:
+    """Torment a stack of its own while orders go through it, and judge. Raises VictimFailed, EmbeddedError."""
+    victim = Victim(settings, Path(settings.state_dir).absolute() / "chaos")
+    click.echo(f"starting a stack in {victim.state}; its logs are kept there")
+    try:
+        victim.start()
+        with (victim.state / "logs" / "chaos.log").open("a") as log:
+            return _Run(options, victim, Diary(log)).judge()
+    finally:
+        victim.stop()
+
+
+class _Run:
+    """One run on a stack that is ready."""
+
+    def __init__(self, options: Options, victim: Victim, diary: Diary) -> None:
+        self._options = options
+        self._victim = victim
+        self._diary = diary
+        self._say = diary.say
+        self._run = f"chaos-{options.seed}"
+        read = our_own(read_book(BOOK.read_bytes()))
+        self._plans = plans(options.seed, options.seconds, options.orders, read.invoices)
+        self._book, self._scarce = stocked(options.seed, read, self._plans)
+
+    def judge(self) -> Verdict:
+        """Everything from the first customer to the verdict."""
+        ids = self._prepare()
+        shop = Shop(self._victim.settings.gateway_url, self._run, self._plans, ids)
+        tap = Tap(self._victim.settings.broker_url)
+        tap.start()
+        tormentors = Tormentors(self._victim, tap, self._options.seed, self._say)
+        try:
+            self._go(shop, tormentors)
+        finally:
+            tormentors.stop()
+            shop.stop()
+            tap.stop()
+        drain.drain(self._victim, self._say)
+        with Databases(self._victim.settings) as databases:
+            flags = evidence.flags(databases)
+        for order_id, reason in flags.items():
+            self._say(f"flagged: order {order_id}: {reason}")
+        settled = drain.settle(self._victim, self._say)
+        self._say(f"{len(flags)} orders were flagged; {settled.replayed} messages replayed, {settled.resumed} resumed")
+        violations = self._violations(shop, ids)
+        placed = sum(each.order_id is not None for each in shop.known)
+        return Verdict(self._options.seed, tormentors.done, placed, len(flags), violations)
+
+    def _prepare(self) -> Ids:
+        """Customers and products, while all is quiet. Raises GatewayError, VictimFailed."""
+        gateway = Gateway(self._victim.settings.gateway_url, connections=8, patience=60)
+        ids = Preparation(gateway, self._run, None, False, 8).prepare(self._book, self._book.invoices)
+        refused = {**ids.refused_products, **ids.refused_customers}
+        if refused:
+            raise VictimFailed(
+                f"the gateway refused {len(refused)} products or customers: {next(iter(refused.items()))}"
+            )
+        return ids
+
+    def _go(self, shop: Shop, tormentors: Tormentors) -> None:
+        """Orders and torment side by side, until both are through. Raises what the clients raise."""
+        actions = schedule(self._options.seed, self._options.seconds, rabbitmq=self._victim.rabbitmq is not None)
+        if self._victim.rabbitmq is None:
+            self._say(f"left out, since it needs RabbitMQ: {', '.join(NEEDS_RABBITMQ)}")
+        began = self._diary.began = time.monotonic()
+        give_up_at = began + self._options.seconds + ANSWERED_WITHIN
+        with ThreadPoolExecutor(AT_ONCE, "torment") as pool:
+            clients = pool.submit(shop.run, began, give_up_at)
+            done = list(self._torment(pool, tormentors, actions, began, shop))
+            self._wait_until(began + self._options.seconds, shop)
+            tormentors.stop()
+            for each in done:
+                each.result()
+            self._victim.resume_all()
+            clients.result()
+        self._say(f"all requests are answered; done: {dict(tormentors.done)}")
+
+    def _torment(
+        self, pool: ThreadPoolExecutor, tormentors: Tormentors, actions: Iterable[Action], began: float, shop: Shop
+    ) -> Iterator[Future[None]]:
+        for action in actions:
+            self._wait_until(began + action.at, shop)
+            yield pool.submit(tormentors.do, action)
+
+    def _wait_until(self, moment: float, shop: Shop) -> None:
+        """Wait, and see to it that the run still makes sense. Raises VictimFailed."""
+        while (left := moment - time.monotonic()) > 0:
+            if not self._victim.running():
+                raise VictimFailed(f"the supervisor has ended; see {self._victim.log}")
+            time.sleep(min(left, 0.5))
+
+    def _violations(self, shop: Shop, ids: Ids) -> int:
+        findings = Findings()
+        opening = {ids.products[sku]: each.demand for sku, each in self._book.products.items()}
+        plentiful = frozenset(set(self._book.products) - self._scarce)
+        with Databases(self._victim.settings) as databases:
+            told = evidence.gather(databases)
+            statuses = Counter(each.status for each in told.orders.values())
+            self._say(", ".join(f"{count} {status}" for status, count in sorted(statuses.items())))
+            found = list(
+                itertools.chain(
+                    reconcile(self._victim.settings, findings, settled=True),
+                    promises.broken(shop.known, told, opening, plentiful),
+                )
+            )
+            self._say(f"checked {', '.join(f'{count} {name}' for name, count in findings.checked.items())}")
+            self._report(databases, found)
+        return len(found)
+
+    def _report(self, databases: Databases, found: Sequence[Deviation]) -> None:
+        for each in found:
+            self._say(f"VIOLATION {each.kind}  {each.id}  there is: {each.found}  should be: {each.expected}")
+        orders = dict.fromkeys(name for each in found for name in each.id.split(", ") if len(name) == 36)
+        for order_id in itertools.islice(orders, STORIES):
+            self._say(f"what is known of {order_id}:")
+            for line in evidence.story(databases, order_id):
+                self._say(f"    {line}")
