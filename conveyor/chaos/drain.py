@@ -41,12 +41,16 @@ class Settled:
     resumed: int
 
 
-def drain(victim: Victim, say: Say) -> None:
-    """Undo what was done, and wait until everything is well and nothing is under way. Raises VictimFailed."""
+def bring_back(victim: Victim, say: Say) -> None:
+    """Undo what was done, and wait until everything is well. Raises VictimFailed."""
     victim.resume_all()
     if not wait_for(lambda: remove_caps(victim) and not victim.unwell(), WELL_WITHIN):
         raise VictimFailed(f"not well within {WELL_WITHIN:.0f} s: {', '.join(victim.unwell()) or 'a queue is capped'}")
     say("everything is well again")
+
+
+def drain(victim: Victim, say: Say) -> None:
+    """Wait until nothing is under way any more. Raises VictimFailed."""
     if not wait_for(lambda: not under_way(victim), DRAINED_WITHIN):
         raise VictimFailed(f"not drained within {DRAINED_WITHIN:.0f} s: {'; '.join(under_way(victim))}")
     say("nothing is under way any more")

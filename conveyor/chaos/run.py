@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from chassis.settings import Settings
 from conveyor import samples
 from conveyor.chaos import drain, evidence, promises
 from conveyor.chaos.plans import our_own, plans, stocked
-from conveyor.chaos.schedule import NEEDS_RABBITMQ, Action, schedule
+from conveyor.chaos.schedule import NEEDS_RABBITMQ, schedule
 from conveyor.chaos.shop import Shop
 from conveyor.chaos.tap import Tap
 from conveyor.chaos.torment import Tormentors
@@ -33,7 +33,6 @@ BOOK = Path(samples.__file__).parent / "orders.csv"
 #: Seconds after the last torment in which every request must have got its answer.
 ANSWERED_WITHIN = 300.0
 AT_ONCE = 64
-PROGRESS_EVERY = 10.0
 #: Orders whose whole story is printed. The others are named.
 STORIES = 20
 
@@ -116,8 +115,6 @@ class _Run:
         try:
             self._go(shop, tormentors)
         finally:
-            tormentors.stop()
-            shop.stop()
             tap.stop()
         drain.drain(self._victim, self._say)
         with Databases(self._victim.settings) as databases:
@@ -147,30 +144,33 @@ class _Run:
         if self._victim.rabbitmq is None:
             self._say(f"left out, since it needs RabbitMQ: {', '.join(NEEDS_RABBITMQ)}")
         began = self._diary.began = time.monotonic()
-        give_up_at = began + self._options.seconds + ANSWERED_WITHIN
-        with ThreadPoolExecutor(AT_ONCE, "torment") as pool:
-            clients = pool.submit(shop.run, began, give_up_at)
-            done = list(self._torment(pool, tormentors, actions, began, shop))
-            self._wait_until(began + self._options.seconds, shop)
+        end = began + self._options.seconds
+        pool = ThreadPoolExecutor(AT_ONCE, "torment")
+        try:
+            clients = pool.submit(shop.run, began, end + ANSWERED_WITHIN)
+            under_way = [clients]
+            for action in actions:
+                self._wait_until(began + action.at, under_way)
+                under_way.append(pool.submit(tormentors.do, action))
+            self._wait_until(end, under_way)
             tormentors.stop()
-            for each in done:
+            drain.bring_back(self._victim, self._say)
+            for each in under_way:
                 each.result()
-            self._victim.resume_all()
-            clients.result()
+        finally:
+            tormentors.stop()
+            shop.stop()
+            pool.shutdown()
         self._say(f"all requests are answered; done: {dict(tormentors.done)}")
 
-    def _torment(
-        self, pool: ThreadPoolExecutor, tormentors: Tormentors, actions: Iterable[Action], began: float, shop: Shop
-    ) -> Iterator[Future[None]]:
-        for action in actions:
-            self._wait_until(began + action.at, shop)
-            yield pool.submit(tormentors.do, action)
-
-    def _wait_until(self, moment: float, shop: Shop) -> None:
-        """Wait, and see to it that the run still makes sense. Raises VictimFailed."""
+    def _wait_until(self, moment: float, under_way: Sequence[Future[None]]) -> None:
+        """Wait, and see to it that the run still makes sense. Raises VictimFailed, and what a client or torment did."""
         while (left := moment - time.monotonic()) > 0:
             if not self._victim.running():
                 raise VictimFailed(f"the supervisor has ended; see {self._victim.log}")
+            for each in under_way:
+                if each.done():
+                    each.result()
             time.sleep(min(left, 0.5))
 
     def _violations(self, shop: Shop, ids: Ids) -> int:

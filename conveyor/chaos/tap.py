@@ -3,18 +3,20 @@
 A queue of its own is bound to the exchange beside the real ones. A copy is the message as it was: id, headers, body.
 """
 
+import contextlib
 import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amqp.exceptions import AMQPError
-from kombu import Connection, Consumer, Exchange, Producer, Queue
+from amqp.exceptions import AMQPError, MessageNacked
+from kombu import Connection, Consumer, Exchange, Producer, Queue, binding
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from celeryconfig import EXCHANGE
+from conveyor.broker import work_queues
 
 #: What a broker that is away, or goes away, raises.
 AWAY = (OSError, AMQPError, KombuError, RedisError)
@@ -72,19 +74,9 @@ class Tap:
             with Connection(self._url, connect_timeout=3, transport_options={"confirm_publish": True}) as connection:
                 producer = Producer(connection.channel(), auto_declare=False)
                 for each in copies:
-                    producer.publish(
-                        each.body,
-                        exchange=EXCHANGE.name,
-                        routing_key=each.queue,
-                        headers=each.headers,
-                        content_type=each.content_type,
-                        content_encoding=each.content_encoding,
-                        correlation_id=each.correlation_id,
-                        delivery_mode=2,
-                        retry=False,
-                        confirm_timeout=5,
-                    )
-                    sent += 1
+                    with contextlib.suppress(MessageNacked):  # its queue is full
+                        _publish(producer, each)
+                        sent += 1
         except AWAY:
             return sent
         return sent
@@ -103,7 +95,9 @@ class Tap:
     def _hear(self) -> None:
         with Connection(self._url, connect_timeout=3, heartbeat=0) as connection:
             exchange = Exchange(EXCHANGE.name, type=EXCHANGE.type, durable=True)
-            queue = Queue("chaos_tap", exchange, routing_key="#", exclusive=True, durable=False, auto_delete=True)
+            # By name: in the stand-in nobody who publishes knows that the exchange has patterns.
+            bindings = [binding(exchange, routing_key=name) for name in work_queues()]
+            queue = Queue("chaos_tap", bindings=bindings, exclusive=True, durable=False, auto_delete=True)
             with Consumer(connection.channel(), [queue], on_message=self._keep, no_ack=True):
                 while not self._stopping.is_set():
                     try:
@@ -124,3 +118,18 @@ class Tap:
             self._heard.setdefault(str(copy.headers.get("id")), copy)
             while len(self._heard) > MOST:
                 del self._heard[next(iter(self._heard))]
+
+
+def _publish(producer: Producer, copy: Copy) -> None:
+    producer.publish(
+        copy.body,
+        exchange=EXCHANGE.name,
+        routing_key=copy.queue,
+        headers=copy.headers,
+        content_type=copy.content_type,
+        content_encoding=copy.content_encoding,
+        correlation_id=copy.correlation_id,
+        delivery_mode=2,
+        retry=False,
+        confirm_timeout=5,
+    )

@@ -70,10 +70,9 @@ class Tormentors:
 
     def _pause(self, action: Action) -> str:
         with self._locks[action.target] if action.target in STEADY else contextlib.nullcontext():
-            if not self._wait(lambda: self._victim.process(action.target.removesuffix(".child"))):
+            if not self._wait(lambda: self._victim.pids(action.target)):
                 return self._missed("it did not run")
-            process = self._victim.process(action.target.removesuffix(".child"))
-            pids = self._victim.pids(action.target)
+            process, pids = self._victim.process(action.target), self._victim.pids(action.target)
             if process is None or not pids:
                 return self._missed("it did not run")
             whole = not action.target.endswith(".child")
@@ -106,7 +105,7 @@ class Tormentors:
             process.wait(PATIENCE)
             back = self._wait(lambda: self._victim.process(action.target) and server.healthy(), 2 * PATIENCE)
             self._well_since[action.target] = time.monotonic()
-            return f"back after {time.monotonic() - began:.1f} s" if back else "NOT BACK"
+            return f"back after {time.monotonic() - began:.1f} s" if back else "not back yet"
 
     def _steady(self, target: str, server: Server) -> bool:
         """Wait until the server has been well for as long as it needs."""

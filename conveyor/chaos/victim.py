@@ -109,9 +109,8 @@ class Victim:
             end_left_behind(self.state, keep=())
 
     def process(self, target: str) -> Process | None:
-        """The process of this name, as it runs now; None while it does not."""
-        record = self._record(target.removesuffix(".child"))
-        return Process.recorded(record)
+        """The process of this name as it runs now, None while it does not; ``.child`` belongs to the one before it."""
+        return Process.recorded(self._record(target.removesuffix(".child")))
 
     def pids(self, target: str) -> list[int]:
         """Whom a signal to this target goes to: the process itself, or, behind ``.child``, what serves for it."""
