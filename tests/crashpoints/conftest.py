@@ -29,6 +29,8 @@ def sweep(
         "CONVEYOR_BROKER_URL": rabbitmq.add_vhost(name),
         "CONVEYOR_REDIS_URL": valkey.url(),
         "CONVEYOR_SWEEP_EVERY": "0.3",
+        # What a death has lost must not be mended by the sweeper before it is seen.
+        "CONVEYOR_SAGA_DEADLINE": "600",
         # A gateway that died with a key in hand lets go of it after twice this, and not after half a minute.
         "CONVEYOR_UPSTREAM_TIMEOUT": "2",
         "CONVEYOR_UPSTREAM_CONNECT_TIMEOUT": "0.5",

@@ -82,9 +82,9 @@ DO $$
 DECLARE name text;
 BEGIN
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
-        EXECUTE format('ALTER TABLE %I DISABLE TRIGGER USER', name);
-        EXECUTE format('TRUNCATE %I CASCADE', name);
-        EXECUTE format('ALTER TABLE %I ENABLE TRIGGER USER', name);
+        EXECUTE format('ALTER TABLE %%I DISABLE TRIGGER USER', name);
+        EXECUTE format('TRUNCATE %%I CASCADE', name);
+        EXECUTE format('ALTER TABLE %%I ENABLE TRIGGER USER', name);
     END LOOP;
 END $$
 """

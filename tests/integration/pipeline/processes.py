@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ from chassis.database import transaction
 from conveyor.embedded.processes import free_port
 from inventory import service as inventory
 from sales import service as sales
-
-ROOT = Path(__file__).parents[3]
+from tests.integration.pipeline.nursery import ROOT, Forked, Nursery
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -40,11 +38,12 @@ class Pipeline:
     sessions: dict[str, sessionmaker[Session]]
     environment: dict[str, str]
     folder: Path
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, Forked] = field(default_factory=dict)
     ready_files: dict[str, Path] = field(default_factory=dict)
     customer: UUID = field(default_factory=uuid7)
 
     def __post_init__(self) -> None:
+        self.nursery = Nursery(self.folder)
         ports = {f"CONVEYOR_{each.upper()}_RELAY": f"127.0.0.1:{free_port()}" for each in self.sessions}
         self.environment = {**os.environ, **self.environment, **ports, "PYTHONPATH": str(ROOT)}
         details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
@@ -63,14 +62,11 @@ class Pipeline:
         command = [kind, service or "run"] if kind != "sweeper" else [kind]
         ready = self.folder / f"{name}.{uuid7().hex}.ready"
         self.ready_files[name] = ready
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-c", f"{patch}\nfrom conveyor.cli import main\nmain({command!r})"],
-                env={**self.environment, "CONVEYOR_READY_FILE": str(ready)},
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
+        self.running[name] = self.nursery.start(
+            f"{patch}\nfrom conveyor.cli import main\nmain({command!r})",
+            {**self.environment, "CONVEYOR_READY_FILE": str(ready)},
+            self.folder / f"{name}.log",
+        )
         if wait:
             wait_until(lambda: self.ready(name) or self.dead(name))
         return name
@@ -122,6 +118,7 @@ class Pipeline:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.nursery.close()
 
     def add_product(self, stock: int) -> UUID:
         values = {"sku": uuid7().hex, "name": "Lamp", "price": "5.00", "stock_quantity": stock}
