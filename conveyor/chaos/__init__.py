@@ -12,6 +12,7 @@
 | is everything well again, and has all of it ended?     | drain     |
 | was every promise kept?                                | promises  |
 | what do the databases say about that, about one order? | evidence  |
+| what is the verdict?                                   | verdict   |
 | all of that in order                                   | run       |
 | `conveyor chaos`                                       | command   |
 

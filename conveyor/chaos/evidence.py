@@ -1,6 +1,7 @@
 """What the databases say in the end, and everything they know about one order."""
 
 from collections.abc import Iterator, Mapping
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -74,6 +75,15 @@ def flags(databases: Databases) -> Mapping[str, str]:
     """The orders that were ever put before people, and why. Raises DatabaseDown."""
     with databases.reading("sales") as connection:
         return {order_id: reason or "no reason" for order_id, reason in connection.execute(_FLAGS)}
+
+
+def is_id(text: str) -> bool:
+    """Whether this may be an order's id: a queue or a key has no story."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def story(databases: Databases, order_id: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from conveyor.chaos.schedule import CROWD_EVERY
 from conveyor.replay.book import Book, Invoice, Item, Product
 
 #: Our products are our own: the sample catalogue, which a stack loads at its start, has stock of its own.
@@ -27,8 +28,8 @@ JOURNEYS = {
 BY_OPERATOR = 0.3
 #: A parcel is moved on within so many seconds, and within this part of the run.
 MOVE_WITHIN, MOVE_PART = 8.0, 1 / 20
-#: Customers come one by one, or, so many of them, in a crowd every so many seconds: then bundles form.
-IN_CROWDS, CROWD_EVERY = 0.5, 10.0
+#: So many customers come in crowds, the others one by one: so bundles form.
+IN_CROWDS = 0.5
 
 #: Of so many products there is less than what all orders together ask for.
 SCARCE, SCARCE_SHARE = 0.2, 0.6

@@ -83,6 +83,8 @@ def _keys(known: Sequence[Known], evidence: Evidence) -> Iterator[Deviation]:
 
 def _answers(each: Known) -> Iterator[Deviation]:
     name = each.order_id or each.key
+    for told in each.surprises:
+        yield Deviation("answer", name, f"{told.status} {told.code}", "a success, a refusal with its reason, or 503")
     if each.placed is None:
         yield Deviation("unanswered", name, "no definite answer to POST /orders", "201")
     elif each.placed.status != 201:

@@ -1,9 +1,7 @@
 """A run from the first process to the verdict."""
 
-import itertools
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,17 +13,16 @@ import click
 
 from chassis.settings import Settings
 from conveyor import samples
-from conveyor.chaos import drain, evidence, promises
+from conveyor.chaos import drain, evidence
 from conveyor.chaos.plans import our_own, plans, stocked
 from conveyor.chaos.schedule import NEEDS_RABBITMQ, schedule
 from conveyor.chaos.shop import Shop
 from conveyor.chaos.tap import Tap
 from conveyor.chaos.torment import Tormentors
+from conveyor.chaos.verdict import Verdict, count_violations
 from conveyor.chaos.victim import Victim, VictimFailed
 from conveyor.client import Gateway
 from conveyor.databases import Databases
-from conveyor.reconcile.rules import Deviation
-from conveyor.reconcile.run import Findings, reconcile
 from conveyor.replay.book import read_book
 from conveyor.replay.prepare import Ids, Preparation
 
@@ -33,8 +30,6 @@ BOOK = Path(samples.__file__).parent / "orders.csv"
 #: Seconds after the last torment in which every request must have got its answer.
 ANSWERED_WITHIN = 300.0
 AT_ONCE = 64
-#: Orders whose whole story is printed. The others are named.
-STORIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +43,6 @@ class Options:
     @property
     def seconds(self) -> float:
         return 60 * self.minutes
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of a run; as text it is its last line."""
-
-    seed: int
-    counted: Counter[str]
-    orders: int
-    flagged: int
-    violations: int
-
-    def __str__(self) -> str:
-        done = " ".join(f"{name}={self.counted[name]}" for name in ("kills", "restarts", "pauses", "duplicates"))
-        return f"CHAOS seed={self.seed} {done} orders={self.orders} flagged={self.flagged} violations={self.violations}"
 
 
 class Diary:
@@ -123,7 +103,9 @@ class _Run:
             self._say(f"flagged: order {order_id}: {reason}")
         settled = drain.settle(self._victim, self._say)
         self._say(f"{len(flags)} orders were flagged; {settled.replayed} messages replayed, {settled.resumed} resumed")
-        violations = self._violations(shop, ids)
+        opening = {ids.products[sku]: each.demand for sku, each in self._book.products.items()}
+        plentiful = frozenset(set(self._book.products) - self._scarce)
+        violations = count_violations(self._victim.settings, shop.known, opening, plentiful, self._say)
         placed = sum(each.order_id is not None for each in shop.known)
         return Verdict(self._options.seed, tormentors.done, placed, len(flags), violations)
 
@@ -172,30 +154,3 @@ class _Run:
                 if each.done():
                     each.result()
             time.sleep(min(left, 0.5))
-
-    def _violations(self, shop: Shop, ids: Ids) -> int:
-        findings = Findings()
-        opening = {ids.products[sku]: each.demand for sku, each in self._book.products.items()}
-        plentiful = frozenset(set(self._book.products) - self._scarce)
-        with Databases(self._victim.settings) as databases:
-            told = evidence.gather(databases)
-            statuses = Counter(each.status for each in told.orders.values())
-            self._say(", ".join(f"{count} {status}" for status, count in sorted(statuses.items())))
-            found = list(
-                itertools.chain(
-                    reconcile(self._victim.settings, findings, settled=True),
-                    promises.broken(shop.known, told, opening, plentiful),
-                )
-            )
-            self._say(f"checked {', '.join(f'{count} {name}' for name, count in findings.checked.items())}")
-            self._report(databases, found)
-        return len(found)
-
-    def _report(self, databases: Databases, found: Sequence[Deviation]) -> None:
-        for each in found:
-            self._say(f"VIOLATION {each.kind}  {each.id}  there is: {each.found}  should be: {each.expected}")
-        orders = dict.fromkeys(name for each in found for name in each.id.split(", ") if len(name) == 36)
-        for order_id in itertools.islice(orders, STORIES):
-            self._say(f"what is known of {order_id}:")
-            for line in evidence.story(databases, order_id):
-                self._say(f"    {line}")

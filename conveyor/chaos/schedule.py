@@ -71,7 +71,11 @@ CAPPED_FOR = 20.0
 #: A pause is short, or, once in a while, longer than requests and transactions may take.
 SHORT_PAUSE, LONG_PAUSE = (0.5, 8.0), (25.0, 45.0)
 LONG_PAUSES = 0.15
-MESSAGES = (5, 25)
+MESSAGES = (10, 50)
+#: Every so many seconds a crowd of customers comes, and half of the kills come within two seconds of one: there is work
+#: in everybody's hands then.
+CROWD_EVERY = 10.0
+IN_THE_CROWD, CROWD_LASTS = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -117,7 +121,9 @@ def _moments(chance: random.Random, seconds: float, every: float) -> Iterator[fl
 
 def _action(chance: random.Random, at: float, kind: Kind, target: str, seconds: float) -> Action:
     if kind == Kind.KILL:
-        return Action(at, kind, _one_of(chance, PROCESSES))
+        target, crowded = _one_of(chance, PROCESSES), chance.random() < IN_THE_CROWD
+        crowd = at - at % CROWD_EVERY + chance.uniform(0, CROWD_LASTS)
+        return Action(round(crowd, 2) if crowded and HEAD_START < crowd < seconds else at, kind, target)
     if kind == Kind.PAUSE:
         long = chance.random() < LONG_PAUSES and seconds >= SHORT
         lasts = chance.uniform(*(LONG_PAUSE if long else SHORT_PAUSE))

@@ -53,6 +53,8 @@ class Known:
     order_id: str | None = None
     cancel: Told | None = None
     moves: list[tuple[Move, Told]] = field(default_factory=list)
+    #: Answers that no client should ever see, whatever happens behind the gateway.
+    surprises: list[Told] = field(default_factory=list)
 
 
 class Shop:
@@ -93,7 +95,7 @@ class Shop:
         items = [{"product_id": self._ids.products[sku], "quantity": count} for sku, count in units.items()]
         body: JSON = {"customer_id": customer, "items": items}
         try:
-            order.placed, answer = self._until_told(lambda: self._gateway.post("/orders", body, key=order.key))
+            order.placed, answer = self._until_told(order, lambda: self._gateway.post("/orders", body, key=order.key))
         except NoAnswer:
             return
         if answer is None:
@@ -107,7 +109,7 @@ class Shop:
     def _cancel(self, order: Known) -> Again:
         path = f"/orders/{order.order_id}/cancel"
         try:
-            order.cancel, _ = self._until_told(lambda: self._gateway.post(path, {}))
+            order.cancel, _ = self._until_told(order, lambda: self._gateway.post(path, {}))
         except NoAnswer:
             return ()
         return ()
@@ -121,7 +123,7 @@ class Shop:
                     return
                 yield LOOK_AGAIN, partial(self._move, order, station)
                 return
-            told, _ = self._until_told(partial(self._report, order, move))
+            told, _ = self._until_told(order, partial(self._report, order, move))
         except NoAnswer:
             return
         order.moves.append((move, told))
@@ -135,14 +137,14 @@ class Shop:
         return self._gateway.patch(f"/deliveries/{delivery}/status", {"status": move.to})
 
     def _has_parcel(self, order: Known) -> bool:
-        told, _ = self._until_told(lambda: self._gateway.get(f"/deliveries/order/{order.order_id}"))
+        told, _ = self._until_told(order, lambda: self._gateway.get(f"/deliveries/order/{order.order_id}"))
         return told.accepted
 
     def _ended_without_parcel(self, order: Known) -> bool:
-        _, answer = self._until_told(lambda: self._gateway.get(f"/orders/{order.order_id}"))
+        _, answer = self._until_told(order, lambda: self._gateway.get(f"/orders/{order.order_id}"))
         return answer is not None and answer["status"] in ENDED
 
-    def _until_told(self, send: Callable[[], Answer]) -> tuple[Told, Mapping[str, object] | None]:
+    def _until_told(self, order: Known, send: Callable[[], Answer]) -> tuple[Told, Mapping[str, object] | None]:
         """The definite answer to a request that may be sent again, and its body if it is a success. Raises NoAnswer."""
         while time.monotonic() < self._give_up_at and not self._over.is_set():
             try:
@@ -151,8 +153,10 @@ class Shop:
             except Unreachable:
                 pause = PAUSE
             except Refused as refusal:
+                told = Told(refusal.status, refusal.code, str(refusal.problem.get("from", "")))
                 if not refusal.passing:
-                    return Told(refusal.status, refusal.code, str(refusal.problem.get("from", ""))), None
+                    order.surprises += [told] if told.status >= 500 else []
+                    return told, None
                 pause = max(PAUSE, refusal.retry_after)
             self._over.wait(pause)
         raise NoAnswer

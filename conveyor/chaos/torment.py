@@ -144,9 +144,19 @@ class Tormentors:
         copies = self._tap.newest(action.number)
         if action.kind == Kind.STALE:
             copies = self._tap.old(action.number, chance)
-        sent = self._tap.send_again(copies)
+        if not copies:
+            return self._missed("none has passed yet")
+        sent = 0
+
+        def send() -> int:
+            nonlocal sent
+            sent = self._tap.send_again(copies)
+            return sent
+
+        if not self._wait(send):
+            return self._missed("the broker was away")
         self.done["duplicates"] += sent
-        return f"{sent} sent" if copies else self._missed("none has passed yet")
+        return f"{sent} sent"
 
     def _wait(self, condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
         return wait_for(lambda: condition() or self._over.is_set(), seconds) and not self._over.is_set()

@@ -51,11 +51,12 @@ def sweep(
         sessions = {each: open_database(each, settings()) for each in SERVICES}
         pipeline = Pipeline(sessions, {}, tmp_path_factory.mktemp("crashpoints"))
         pipeline.environment |= {each: variables[each] for each in variables}
+        swept = Sweep(pipeline, settings(), valkey)
         try:
-            swept = Sweep(pipeline, settings(), valkey)
             swept.start()
             yield swept
         finally:
+            swept.kill_all()
             pipeline.stop()
     settings.cache_clear()
     for each in SERVICES:

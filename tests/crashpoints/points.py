@@ -153,6 +153,18 @@ def _steps() -> Iterator[Place]:
 #: The chain in which a task's message is poisoned; its first order is an innocent one, and so is its kind.
 POISONED = {task: (story, kind) for story, (kind, *tasks) in reversed(CHAINS.items()) for task in tasks}
 
+
+
+def sender(task: str) -> str:
+    """The service in whose database the message of this task is written, in the chain that ``POISONED`` names."""
+    story = POISONED[task][0]
+    links = CHAINS[story][1:]
+    if story == "fault":
+        return "inventory"  # the fault is a check's
+    before = links.index(task) - 1
+    return links[before].partition(".")[0] if before >= 0 else "sales"
+
+
 COUNTED = written("attempts", "after the count")
 SPLIT = (OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT, ACK)
 COUNT = (COUNTED, BEFORE_COMMIT, AFTER_COMMIT)

@@ -274,13 +274,25 @@ def await_quarantined(sweep: Sweep, order: str) -> str:
 
 
 def settle_quarantine(sweep: Sweep, order: str) -> None:
-    """People look at this order and its messages, and find nothing to do."""
+    """People look at this order and its messages, and find nothing to do.
+
+    A death may have doubled a message that nobody can work on: then people see it twice. So they look until all that
+    was on its way has arrived.
+    """
     await_flag(sweep, order)
-    with transaction(sweep.pipeline.sessions["sales"]) as session:
-        query = text("SELECT message_id FROM quarantine WHERE order_id = :order AND state = 'waiting'")
-        for message in session.execute(query, {"order": order}).scalars().all():
-            faults.drop_message(session, message, "test", "poison")
-        service.resume(session, UUID(order), "test")
+    sweep.goes_on()
+    left = text("SELECT message_id FROM quarantine WHERE order_id = :order AND state = 'waiting'")
+
+    def settled() -> bool:
+        with transaction(sweep.pipeline.sessions["sales"]) as session:
+            waiting = session.execute(left, {"order": order}).scalars().all()
+            for message in waiting:
+                faults.drop_message(session, message, "test", "poison")
+            if service.hold_order(session, UUID(order)).needs_attention:
+                service.resume(session, UUID(order), "test")
+        return not waiting and sweep.at_rest()
+
+    sweep.until(settled, f"messages of {order} keep coming into the quarantine")
 
 
 def _misdirected(sweep: Sweep, product: str) -> tuple[str, str]:

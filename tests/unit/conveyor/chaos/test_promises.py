@@ -58,6 +58,10 @@ def test_an_order_that_was_refused_at_the_door_is_found(placed: Told) -> None:
     assert kinds([known(placed=placed, order_id=None)], shipped=0, stock=10) == ["answer"]
 
 
+def test_an_answer_that_no_client_should_see_is_found() -> None:
+    assert kinds([known(surprises=[Told(500, "internal_error")])], order()) == ["answer"]
+
+
 def test_a_request_that_was_never_answered_is_found() -> None:
     assert kinds([known(placed=None, order_id=None)], shipped=0, stock=10) == ["unanswered"]
     asked = replace(PLAN, cancel_after=1.0)
