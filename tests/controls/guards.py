@@ -156,11 +156,27 @@ def enqueue_afterwards(session, *given, **more):
     after_commit(session, send)
 step.enqueue = enqueue_afterwards
 """
+#: In a thread of its own, as another process would send it: nothing of it is in the step's transaction.
+_ENQUEUE_AT_ONCE = """
+import threading
+from chassis.database import transaction
+from tasks import patience, step
+enqueue = step.enqueue
+def enqueue_at_once(session, *given, **more):
+    def send():
+        with transaction(patience.sessions_of("inventory")) as another:
+            enqueue(another, *given, **more)
+    sending = threading.Thread(target=send)
+    sending.start()
+    sending.join()
+step.enqueue = enqueue_at_once
+"""
 _ACKNOWLEDGE_EARLY = """
 from tasks.app import app
 app.conf.task_acks_late = False
 """
-#: The same for a step.
+#: A step's next message is sent before the step is committed, or after it.
+OUTBOX_OF_A_STEP_BEFORE = Guard({"worker-inventory": _ENQUEUE_AT_ONCE})
 OUTBOX_OF_A_STEP = Guard({"worker-inventory": _ENQUEUE_AFTERWARDS})
 ACKS_LATE = Guard({"worker-inventory": _ACKNOWLEDGE_EARLY})
 OUTBOX_OF_A_STEP_AND_ACKS_LATE = Guard({"worker-inventory": _ENQUEUE_AFTERWARDS + _ACKNOWLEDGE_EARLY})

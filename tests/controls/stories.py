@@ -10,7 +10,7 @@ from sqlalchemy import text
 from celeryconfig import QUEUE_OF_TASK
 from chassis.database import transaction
 from sales import faults
-from tests.crashpoints.sweep import SERVICES, Sweep, Violation
+from tests.crashpoints.sweep import SERVICES, Death, Sweep, Violation, case
 from tests.integration.pipeline.processes import wait_until
 
 #: Each row is locked a moment after the one before it, on connections that are known by their name.
@@ -98,6 +98,17 @@ def old_news_of_a_parcel(sweep: Sweep) -> None:
     _courier(sweep, order, "DELIVERED")
     sweep.becomes(order, "Delivered")
     sweep.let_go()
+
+
+def the_last_unit_breaks_while_its_worker_is_dead(sweep: Sweep) -> None:
+    """The worker that reserves it dies before its commit; when another repeats that, there is nothing left."""
+    product = sweep.add_product(stock=1)
+    with Death(sweep, case("inventory.reserve_stock (place): before commit")):
+        sweep.place(product).insist()
+        wait_until(lambda: sweep.pipeline.dead("worker-inventory"))
+        broken = {"quantity": -1, "reason": "broken"}
+        sweep.request("POST", f"/products/{product}/stock", broken, keyed=True).insist()
+        sweep.stock[product] -= 1
 
 
 def two_workers_want_the_same_products(sweep: Sweep) -> None:

@@ -38,7 +38,14 @@ def test_without_the_first_message_in_the_transaction_of_the_order_a_death_loses
     control(guards.OUTBOX_OF_A_REQUEST, story, finds=r"order .* is not Pending Shipment .*Pending")
 
 
-def test_without_the_next_message_in_the_transaction_of_the_step_it_is_sent_when_the_step_is_repeated(
+def test_without_the_next_message_in_the_transaction_of_the_step_a_parcel_leaves_that_holds_no_stock(
+    control: Control,
+) -> None:
+    story = late(stories.the_last_unit_breaks_while_its_worker_is_dead)
+    control(guards.OUTBOX_OF_A_STEP_BEFORE, story, finds=r"reservation .*: Pending Shipment, reservation refused")
+
+
+def test_with_the_next_message_in_a_transaction_behind_the_step_it_is_sent_when_the_step_is_repeated(
     control: Control,
 ) -> None:
     control(guards.OUTBOX_OF_A_STEP, dies("inventory.reserve_stock (place): after commit"), finds=None)
