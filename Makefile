@@ -15,8 +15,8 @@ help: ## Show this list
 run: .venv/installed-run ## Start everything on this machine, place one order, serve until Ctrl-C
 	@.venv/bin/conveyor run
 
-test: .venv/installed-dev ## Run all tests
-	@.venv/bin/pytest
+test: .venv/installed-dev ## Run all tests, two at a time
+	@.venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 
 endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
 	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest tests/endurance

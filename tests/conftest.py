@@ -17,6 +17,17 @@ from conveyor.embedded.valkey import Valkey
 from tests import release_before
 
 SERVICES = ("sales", "inventory", "delivery")
+E2E = Path(__file__).parent / "e2e"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With two test processes (``make test``) a file stays together, and so do the tests that share whole stacks."""
+    item.add_marker(pytest.mark.xdist_group("e2e" if item.path.is_relative_to(E2E) else str(item.path)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: the other test process does the rest meanwhile."""
+    items.sort(key=lambda item: not item.path.is_relative_to(E2E))
 
 
 @pytest.fixture(scope="session")
