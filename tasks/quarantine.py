@@ -23,7 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import STAND_IN, accept_content, dead_queue, task_queues
-from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.database import Fault, fault_of, open_database, storable, transaction
 from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import Settings
 from sales.faults import keep_dead_letter
@@ -153,14 +153,14 @@ def read_letter(message: Message) -> DeadLetter:
     fingerprint = hashlib.sha256(queue.encode() + b"\n" + raw).hexdigest()
     found = _ORDER_ID.findall(raw.decode("utf-8", "replace"))
     return DeadLetter(
-        message_id=_clean(headers["id"]) if ours else fingerprint,
+        message_id=storable(headers["id"]) if ours else fingerprint,
         fingerprint=fingerprint,
         order_ids=sorted({UUID(each) for each in found}),
-        queue=_clean(queue),
-        task=_clean(task) if isinstance(task, str) else None,
+        queue=storable(queue),
+        task=storable(task) if isinstance(task, str) else None,
         body=body or _as_it_came(raw, message.content_type),
         headers=msgspec.to_builtins(headers, enc_hook=repr),
-        reason=_clean(f"{reason}: {why}" if why else reason),
+        reason=storable(f"{reason}: {why}" if why else reason),
         count=count,
     )
 
@@ -201,11 +201,6 @@ def _death(deaths: Any, routing_key: str) -> tuple[str, str, int]:
     queue, why, count = last.get("queue") or routing_key, last.get("reason") or "unknown", last.get("count")
     reason = f"dead-lettered in {queue}: {_WHY.get(why, why)}"
     return str(queue), reason, min(max(count, 1), MOST_DEATHS) if isinstance(count, int) else 1
-
-
-def _clean(words: str) -> str:
-    """What PostgreSQL takes as text: no U+0000, no half of a surrogate pair."""
-    return words.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def run_quarantine(settings: Settings) -> None:

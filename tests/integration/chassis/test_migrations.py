@@ -200,3 +200,22 @@ def test_a_services_role_has_time_outs_and_utc_wherever_the_server_stands(databa
         "idle_in_transaction_session_timeout": "30000",
         "TimeZone": "UTC",
     }
+
+
+def test_what_was_settled_before_there_was_a_record_of_it_is_on_record_afterwards(scratch_database: Scratch) -> None:
+    sessions = scratch_database("sales")
+    migrate("sales", "-1")
+    with transaction(sessions) as session:
+        session.execute(
+            text(
+                "INSERT INTO quarantine (message_id, queue, body, headers, reason, state, settled_by, settled_at,"
+                " settled_reason) VALUES ('waits', 'q', '{}', '{}', 'r', 'waiting', NULL, NULL, NULL),"
+                " ('settled', 'q', '{}', '{}', 'r', 'dropped', 'ada', '2026-11-22T10:00Z', 'a test')"
+            )
+        )
+    migrate("sales")
+    with transaction(sessions) as session:
+        found = session.execute(
+            text("SELECT message_id, actor, action, reason, at = '2026-11-22T10:00Z' FROM quarantine_actions")
+        )
+        assert [tuple(row) for row in found] == [("settled", "ada", "dropped", "a test", True)]

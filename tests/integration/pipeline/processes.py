@@ -20,6 +20,7 @@ from celeryconfig import EXCHANGE
 from chassis.database import transaction
 from conveyor.embedded.processes import free_port
 from inventory import service as inventory
+from sales import faults
 from sales import service as sales
 from tests.integration.pipeline.strange import Strange
 
@@ -72,16 +73,16 @@ class Pipeline:
                 self.customer = sales.register_customer(session, details, None)[0].id
 
     def start(
-        self, kind: str, service: str, patch: str = "", wait: bool = True, tree: Path = ROOT, **environment: str
+        self, kind: str, service: str = "", patch: str = "", wait: bool = True, tree: Path = ROOT, **environment: str
     ) -> str:
-        """Start a worker, relay or web process (``serve``, which is not waited for), and return its name.
+        """Start a worker, a relay or another command (``serve`` is not waited for), and return its name.
 
-        ``patch`` is Python that runs in it first: how a test makes it die. ``tree`` is where its code comes from.
+        ``patch`` is Python that runs in it first, and makes it die. ``tree`` is where its code comes from.
         """
-        name = f"{kind}-{service}" if tree == ROOT else f"{kind}-{service}-{tree.name}"
+        name = "-".join(filter(None, [kind, service, "" if tree == ROOT else tree.name]))
         ready = self.folder / f"{name}.{uuid7().hex}.ready"
         log = (self.folder / f"{name}.log").open("ab")
-        code = f"{patch}\nfrom conveyor.cli import main\nmain({[kind, service]!r})"
+        code = f"{patch}\nfrom conveyor.cli import main\nmain({[kind, *filter(None, [service])]!r})"
         self.running[name] = subprocess.Popen(
             [sys.executable, "-c", code],
             env={**self.environment, "CONVEYOR_READY_FILE": str(ready), "PYTHONPATH": str(tree), **environment},
@@ -148,14 +149,28 @@ class Pipeline:
         with transaction(self.sessions["inventory"]) as session:
             return inventory.create_product(session, values, None)[0].id  # type: ignore[no-any-return]
 
-    def place(self, product: UUID, quantity: int = 1, address: str = "here") -> UUID:
+    def place(self, product: UUID, quantity: int = 1, address: str = "here", correlation_id: str = "test") -> UUID:
         draft = {
             "customer_id": self.customer,
             "items": [{"product_id": product, "quantity": quantity}],
             "delivery_address": address,
         }
         with transaction(self.sessions["sales"]) as session:
-            return sales.place_order(session, draft, None, "test")[0]["id"]  # type: ignore[no-any-return]
+            return sales.place_order(session, draft, None, correlation_id)[0]["id"]  # type: ignore[no-any-return]
+
+    def cancel(self, order: UUID, correlation_id: str = "test") -> None:
+        with transaction(self.sessions["sales"]) as session:
+            sales.request_cancel(session, order, correlation_id)
+
+    def replay_all(self) -> None:
+        """What ``conveyor quarantine replay --all`` does."""
+        for (message_id,) in self.ask("sales", "SELECT message_id FROM quarantine WHERE state = 'waiting'"):
+            with transaction(self.sessions["sales"]) as session:
+                faults.replay_message(session, str(message_id), "ada")
+
+    def flagged(self, orders: list[UUID]) -> int:
+        query = "SELECT count(*) FROM orders WHERE needs_attention AND id = ANY(CAST(:ids AS uuid[]))"
+        return int(str(self.ask("sales", query, ids=[str(each) for each in orders])[0][0]))
 
     def statuses(self, orders: list[UUID]) -> dict[str, int]:
         query = "SELECT status, count(*) FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY status"

@@ -7,8 +7,11 @@ import gzip
 import json
 import pickle
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from uuid_utils.compat import uuid7
 
 TASK = "inventory.check_availability"
 
@@ -21,6 +24,12 @@ class Strange:
     body: bytes
     headers: dict[str, Any]
     properties: dict[str, str] = field(default_factory=dict)
+
+
+def message_to(task: str, *orders: Any, links: Sequence[Any] = ()) -> Strange:
+    """A message about these orders, as the relay would send it; ``links`` follow, next one first."""
+    body = json.dumps([[orders], {}, {"chain": list(links)[::-1]}]).encode()
+    return Strange(task, body, {"task": task, "id": str(uuid7())})
 
 
 def _envelope(what: str, *parts: Any) -> bytes:
