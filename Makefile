@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency chaos controls clean
+.PHONY: help run test crashpoints lint reset latency chaos controls clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -13,13 +13,16 @@ ORDERS ?= 2000
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/installed-run ## Start everything on this machine, place one order, serve until Ctrl-C
 	@.venv/bin/conveyor run
 
 test: .venv/installed-dev ## Run all tests
 	@.venv/bin/pytest
+
+crashpoints: .venv/installed-dev ## Kill every process at every point between two effects (needs RabbitMQ; minutes)
+	@.venv/bin/pytest -q --durations=5 tests/crashpoints/every_point.py
 
 lint: .venv/installed-dev ## Check style, types and import contracts
 	@.venv/bin/ruff check

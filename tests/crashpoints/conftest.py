@@ -32,8 +32,8 @@ def sweep(
         # What a death has lost must not be mended by the sweeper before it is seen.
         "CONVEYOR_SAGA_DEADLINE": "600",
         # A gateway that died with a key in hand lets go of it after twice this, and not after half a minute.
-        "CONVEYOR_UPSTREAM_TIMEOUT": "2",
-        "CONVEYOR_UPSTREAM_CONNECT_TIMEOUT": "0.5",
+        "CONVEYOR_UPSTREAM_TIMEOUT": "1",
+        "CONVEYOR_UPSTREAM_CONNECT_TIMEOUT": "0.25",
         **{f"CONVEYOR_{each.upper()}_PORT": str(port) for each, port in ports.items()},
         **{f"CONVEYOR_{each.upper()}_URL": f"http://127.0.0.1:{port}" for each, port in ports.items()},
         **{f"CONVEYOR_{each.upper()}_RELAY": f"127.0.0.1:{free_port()}" for each in SERVICES},
