@@ -7,9 +7,6 @@
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 	$$each -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo $$each && break; done)
-SEED ?= 1
-MINUTES ?= 10
-ORDERS ?= 2000
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
@@ -36,7 +33,7 @@ latency: .venv/installed-run ## Measure how long orders take on the running stac
 	@.venv/bin/conveyor latency
 
 chaos: .venv/installed-run ## Kill everything for MINUTES under ORDERS orders, as SEED says, and judge
-	@.venv/bin/conveyor chaos --seed $(SEED) --minutes $(MINUTES) --orders $(ORDERS)
+	@.venv/bin/conveyor chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --orders $(or $(ORDERS),2000)
 
 controls: .venv/installed-dev ## Take guards away, one by one: each time a violation must be found
 	@.venv/bin/pytest tests/controls

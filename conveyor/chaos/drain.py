@@ -75,23 +75,25 @@ def under_way(victim: Victim) -> list[str]:
 
 
 def settle(victim: Victim, say: Say) -> Settled:
-    """What an operator does who reads the flags: replay what waits in the quarantine, resume what is still flagged.
-
-    Raises VictimFailed when that does not end either.
-    """
+    """Attend to what was flagged until nothing is left to do. Raises VictimFailed when it does not end either."""
     sessions = open_database("sales", victim.settings)
-    replayed = resumed = 0
+    total = Settled(0, 0)
     for _ in range(ROUNDS):
-        messages = replay_all(sessions, say)
-        orders = _resume_all(sessions)
-        if not messages and not orders:
+        done = attend(sessions, say)
+        if done == Settled(0, 0):
             break
-        replayed, resumed = replayed + messages, resumed + orders
+        total = Settled(total.replayed + done.replayed, total.resumed + done.resumed)
         drain(victim, say)
-    return Settled(replayed, resumed)
+    return total
 
 
-def replay_all(sessions: sessionmaker[Session], say: Say) -> int:
+def attend(sessions: sessionmaker[Session], say: Say) -> Settled:
+    """What an operator does who reads the flags: replay what waits in the quarantine, resume what is still flagged."""
+    replayed = _replay_all(sessions, say)
+    return Settled(replayed, _resume_all(sessions))
+
+
+def _replay_all(sessions: sessionmaker[Session], say: Say) -> int:
     """As `conveyor quarantine replay --all` does; how many were sent again."""
     with asking(sessions) as session:
         waiting = queries.waiting_messages(session)
