@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency chaos controls endurance clean crashpoints
+.PHONY: help run test lint reset latency crashpoints chaos controls endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \

@@ -9,15 +9,15 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from chassis.idempotency import RequestKey, insert_once, replay_of
-from chassis.outbox import enqueue, outbox
+from chassis.outbox import enqueue
 from chassis.settings import settings
-from sales import saga
+from sales import chains, saga
 from sales.backlog import Backlog
 from sales.errors import CustomerNotFound, OrderNotFound, TooManyOpenOrders, UnknownCustomer
 from sales.models import customers, order_items, orders
 from sales.queries import customer, order_with_items
 from sales.status import DELIVERY_OF_STATUS, OrderStatus, check_request
-from sales.timeline import Event, add_events, last_number, open_saga, saga_of, saga_sent_again
+from sales.timeline import Event, add_events, last_number, saga_of
 
 S = OrderStatus
 
@@ -57,7 +57,7 @@ def place_order(
         for line in draft["items"]
     ]
     session.execute(insert(order_items), items)
-    _send_place(session, order, items, correlation_id)
+    chains.send_place(session, order, items, correlation_id)
     add_events(session, [Event(order.id, "placed", 0, "customer", None, S.PENDING, None, correlation_id)])
     return {**order._mapping, "items": items, "attention_reason": None}, False
 
@@ -114,7 +114,7 @@ def resume(session: Session, order_id: UUID, actor: str, reason: str | None = No
     order = hold_order(session, order_id)
     under_way = saga_of(session, order_id)
     if under_way is not None and under_way.deadline is not None:
-        resend(session, order, under_way)
+        chains.resend(session, order, under_way)
     _set(session, order_id, needs_attention=False)
     number = last_number(session, order_id, "resumed") + 1
     add_events(session, [Event(order_id, "resumed", number, actor, order.status, order.status, reason)])
@@ -132,7 +132,7 @@ def compensate(session: Session, order_id: UUID, actor: str, reason: str, correl
         return order_with_items(session, order_id)
     becomes = order.status
     if order.status == S.CANCELLING:
-        _resend_what_hangs(session, order)
+        chains.push(session, order, correlation_id)
     elif order.status != S.CANCELLED:
         check_request(S(order.status), S.CANCELLED)
         _begin_cancel(session, order_id, "cancelled_by_operator", correlation_id)
@@ -144,65 +144,12 @@ def compensate(session: Session, order_id: UUID, actor: str, reason: str, correl
     return order_with_items(session, order_id)
 
 
-def resend(
-    session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0, anew: bool = False
-) -> None:
-    """Send the chain that is under way for an order once more, under its own kind and number.
-
-    Lock both rows first. ``attempts`` and ``sends`` are the counts from now on; left out, the count begins anew.
-    ``anew`` when its earlier messages are known to be lost, so that the chain begins with this one.
-    """
-    if under_way.kind == "cancel":
-        workflow = saga.cancel(saga.message(order.id, "cancel", under_way.no, under_way.correlation_id))
-    else:
-        items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
-        workflow = saga.place(_place_message(order, [each._mapping for each in items], under_way.correlation_id))
-    sent = enqueue(session, workflow.tasks)
-    saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends, anew=anew)
-
-
-def restart(session: Session, order: Row[Any], correlation_id: str) -> None:
-    """Begin the chain of a Pending or Cancelling order anew whose saga row is missing or closed. Lock the order first.
-
-    Every step answers from what it has stored, so a chain that is under way all the same does no harm.
-    """
-    if order.status == S.CANCELLING:
-        # A number that no cancel of this order has had: delivery answers it by where the parcel is now.
-        asked = [last_number(session, order.id, each) for each in ("cancel_requested", "compensate_requested")]
-        _send_cancel(session, order.id, sum(asked) + 1, correlation_id)
-    else:
-        items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
-        _send_place(session, order, [dict(each._mapping) for each in items], correlation_id)
-
-
-def _resend_what_hangs(session: Session, order: Row[Any]) -> None:
-    under_way = saga_of(session, order.id)
-    waits = session.execute(select(outbox.c.id).where(outbox.c.id == under_way.outbox_id)).first()
-    if waits is None:
-        resend(session, order, under_way)
-
-
 def _begin_cancel(session: Session, order_id: UUID, reason: str, correlation_id: str) -> int:
     earlier = saga_of(session, order_id)
     no: int = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
     _set(session, order_id, status=S.CANCELLING, reason=reason)
-    _send_cancel(session, order_id, no, correlation_id)
+    chains.send_cancel(session, order_id, no, correlation_id)
     return no
-
-
-def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:
-    sent = enqueue(session, saga.place(_place_message(order, items, correlation_id)).tasks)
-    open_saga(session, order.id, "place", 0, correlation_id, sent)
-
-
-def _send_cancel(session: Session, order_id: UUID, no: int, correlation_id: str) -> None:
-    sent = enqueue(session, saga.cancel(saga.message(order_id, "cancel", no, correlation_id)).tasks)
-    open_saga(session, order_id, "cancel", no, correlation_id, sent)
-
-
-def _place_message(order: Row[Any], items: list[Any], correlation_id: str | None) -> saga.Order:
-    lines = [{"product_id": str(each["product_id"]), "quantity": each["quantity"]} for each in items]
-    return saga.message(order.id, "place", 0, correlation_id, address=order.delivery_address, lines=lines)
 
 
 def _check_backlog(session: Session, key: RequestKey | None) -> None:

@@ -19,9 +19,9 @@ from chassis.idempotency import forget_keys
 from chassis.outbox import enqueue
 from chassis.settings import settings
 from sales import saga
+from sales.chains import resend
 from sales.faults import flag
 from sales.models import customers, orders
-from sales.service import resend
 
 log = structlog.get_logger()
 

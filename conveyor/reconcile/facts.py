@@ -36,12 +36,16 @@ class InSales(NamedTuple):
 
 
 class InInventory(NamedTuple):
-    """An order's reservation (``state`` is None where there is none), and what it holds by the ledger."""
+    """An order's reservation (``state`` is None where there is none), and what it holds by the ledger.
+
+    ``copies`` counts its reservations; several are told by one of them.
+    """
 
     order_id: str
     state: str | None
     held: str
     changed_at: datetime
+    copies: int
 
 
 class InDelivery(NamedTuple):
@@ -80,8 +84,9 @@ WHERE {orders.id} ORDER BY orders.id"""
 
 _INVENTORY = """
 SELECT CAST(coalesce(decided.order_id, booked.order_id) AS text), state, coalesce(held, ''),
-       greatest(decided.updated_at, booked.at)
-FROM (SELECT order_id, state, updated_at FROM reservations WHERE {order_id}) AS decided
+       greatest(decided.updated_at, booked.at), coalesce(copies, 0)
+FROM (SELECT order_id, min(state) AS state, max(updated_at) AS updated_at, count(*) AS copies
+      FROM reservations WHERE {order_id} GROUP BY order_id) AS decided
 FULL JOIN (
     SELECT order_id, max(at) AS at,
            string_agg(product_id || '=' || units, ',' ORDER BY product_id) FILTER (WHERE units <> 0) AS held

@@ -23,7 +23,7 @@ from delivery.status import DeliveryStatus
 from inventory import queries as catalogue
 from inventory import service as inventory
 from inventory.messages import Line, ReleaseStock, ReserveStock
-from sales import following, pricing, timeline
+from sales import chains, following, pricing, timeline
 from sales import service as sales
 from sales.messages import CatalogueEntry, InventoryResponse, StatusUpdate
 from sales.models import order_items, order_sagas
@@ -195,7 +195,7 @@ def ask_for_prices(held: Held, facts: Facts) -> str:
     pricing.record_inventory_responses(held.sales, [response])
     saga = timeline.saga_of(held.sales, order_id)
     if saga is not None and saga.deadline is not None:
-        sales.resend(held.sales, sales.hold_order(held.sales, order_id), saga)
+        chains.resend(held.sales, sales.hold_order(held.sales, order_id), saga)
     return "priced it by the catalogue again, and sent its chain again"
 
 
@@ -207,7 +207,7 @@ def chain_is_not_under_way(facts: Facts) -> bool:
 def restart(held: Held, facts: Facts) -> str:
     """Begin it anew: every step answers from what it has stored."""
     order = sales.hold_order(held.sales, UUID(facts.order_id))
-    sales.restart(held.sales, order, _correlation_id(held, order.id))
+    chains.restart(held.sales, order, _correlation_id(held, order.id))
     return f"began its {SAGA_OF[order.status]} chain anew"
 
 

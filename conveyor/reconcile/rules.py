@@ -105,6 +105,8 @@ def _stock(order: InSales, stock: InInventory | None) -> Iterator[Finding]:
     if state not in allowed:
         is_there = f"{order.status}, reservation {state or 'missing'}"
         yield "reservation", is_there, " or ".join(each or "no reservation" for each in allowed)
+    if stock and stock.copies > 1:
+        yield "reservation", f"{stock.copies} reservations", "one reservation: it is decided once"
     should_hold = order.lines if _holds(order, state) else ""
     if held != should_hold:
         because = f"{order.status}, reservation {state or 'missing'}"

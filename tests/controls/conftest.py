@@ -22,7 +22,6 @@ def control(request: pytest.FixtureRequest, sweep: Sweep) -> Control:
 
     def play(guard: Guard, tell: Callable[[Sweep], None], *, finds: str | None, scene: Scene | None = None) -> None:
         found = judge(sweep, guard if request.param == "unguarded" else Guard(), tell, scene or {})
-        print("FOUND", request.node.name, *found, sep="\n  ")
         if request.param == "guarded" or finds is None:
             assert found == [], found
         else:

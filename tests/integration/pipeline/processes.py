@@ -81,7 +81,7 @@ class Pipeline:
     ) -> str:
         """Start a worker, relay or web process (``serve``) of a service, the sweeper or the quarantine; its name.
 
-        ``patch`` is Python that runs in it first: how a test makes it die. ``tree`` is where its code comes from.
+        ``patch`` is Python that runs in it first, and makes it die. ``tree`` is where its code comes from.
         """
         name = "-".join(each for each in (kind, service, tree.name if tree != ROOT else "") if each)
         command = [kind, service or "run"] if kind != "sweeper" else [kind]

@@ -7,6 +7,7 @@ import gzip
 import json
 import pickle
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +26,10 @@ class Strange:
     properties: dict[str, str] = field(default_factory=dict)
 
 
-def message_to(task: str, *orders: dict[str, Any]) -> Strange:
-    """An ordinary message about these orders, as the relay would send it."""
-    return Strange(task, json.dumps([[list(orders)], {}, {}]).encode(), {"task": task, "id": str(uuid7())})
+def message_to(task: str, *orders: Any, links: Sequence[Any] = ()) -> Strange:
+    """A message about these orders, as the relay would send it; ``links`` follow, next one first."""
+    body = json.dumps([[orders], {}, {"chain": list(links)[::-1]}]).encode()
+    return Strange(task, body, {"task": task, "id": str(uuid7())})
 
 
 def _envelope(what: str, *parts: Any) -> bytes:

@@ -43,7 +43,11 @@ def test_no_message_that_cannot_be_read_ends_a_worker_blocks_a_queue_or_disappea
 
 
 def test_an_unknown_task_and_a_step_for_nobodys_order_wait_with_what_they_are_and_why(pipeline: Pipeline) -> None:
+    """So does what is no order at all; an innocent one beside it in the bundle finishes."""
     product, nobody = pipeline.add_product(stock=10), uuid7()
+    innocent = pipeline.place(product)
+    [(bundle, links)] = pipeline.ask("sales", "DELETE FROM outbox RETURNING bundle, links")
+    pipeline.publish(CHECK_QUEUE, message_to("inventory.check_availability", 7, *bundle, links=links))  # type: ignore[misc,arg-type]
     pipeline.start_all()
     pipeline.start("quarantine", "run")
     order = pipeline.place(product)
@@ -56,14 +60,16 @@ def test_an_unknown_task_and_a_step_for_nobodys_order_wait_with_what_they_are_an
     pipeline.publish("inventory_response_queue", recording)
     pipeline.publish("order_status_queue", *updates)
     after = pipeline.place(product)
-    pipeline.wait_for([after], Pending_Shipment=1)
+    pipeline.wait_for([innocent, after], Pending_Shipment=2)
 
-    wait_until(lambda: pipeline.ask("sales", "SELECT count(*) FROM quarantine") == [(7,)], seconds=30)
+    wait_until(lambda: pipeline.ask("sales", "SELECT count(*) FROM quarantine") == [(8,)], seconds=30)
 
     kept = set(pipeline.ask("sales", "SELECT order_id, queue, task, reason FROM quarantine"))
     why = f"LookupError: there is no order {nobody}"
     unheard_of = f"dead-lettered in {CHECK_QUEUE}: rejected by its worker: there is no task inventory.unheard_of"
+    no_order = "AttributeError: 'int' object has no attribute 'get'"
     assert kept == {
+        (None, CHECK_QUEUE, "inventory.check_availability", no_order),
         (order, CHECK_QUEUE, "inventory.unheard_of", unheard_of),
         (nobody, "inventory_response_queue", "sales.record_inventory_response", why),
         (nobody, "order_status_queue", "sales.update_order_status", why),
