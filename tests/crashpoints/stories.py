@@ -181,6 +181,7 @@ def lost_place(sweep: Sweep, death: Death) -> None:
     with death:
         order = _lose(sweep, "place", product)
         sweep.shipped(product)
+        _an_hour_passes(sweep)
     sweep.stock[product] -= 1
     sweep.becomes(order, "Pending Shipment")
 
@@ -191,8 +192,9 @@ def lost_cancel(sweep: Sweep, death: Death) -> None:
     with death:
         _lose(sweep, "cancel", order)
         sweep.request("POST", f"/orders/{other}/cancel").insist()
+        sweep.becomes(other, "Cancelled")
+        _an_hour_passes(sweep)
     sweep.stock[product] += 2
-    sweep.becomes(other, "Cancelled")
     sweep.becomes(order, "Cancelled")
 
 
@@ -202,6 +204,7 @@ def lost_too_often(sweep: Sweep, death: Death) -> None:
     with death:
         order = _lose(sweep, "place", product, "UPDATE order_sagas SET attempts = 10 WHERE order_id = :order")
         sweep.shipped(product)
+        _an_hour_passes(sweep)
     await_flag(sweep, order)
     with transaction(sweep.pipeline.sessions["sales"]) as session:
         service.resume(session, UUID(order), "test")
@@ -354,15 +357,22 @@ def _misdirected(sweep: Sweep, product: str) -> tuple[str, str]:
 
 
 def _lose(sweep: Sweep, what: str, of: str, then: str = "SELECT :order") -> str:
-    """Do something whose message is lost, and let its deadline pass. Returns the order's id."""
+    """Do something whose message was lost two hours ago, and let its deadline pass. Returns the order's id."""
     with transaction(sweep.pipeline.sessions["delivery" if what == "delivery.move" else "sales"]) as session:
         order = {"place": _place, "cancel": _cancel, "delivery.move": _move}[what](session, sweep, of)
         session.execute(text("DELETE FROM outbox"))
         if what != "delivery.move":
-            late = text("UPDATE order_sagas SET deadline = now() - interval '1 s' WHERE order_id = :order")
-            session.execute(late, {"order": order})
+            ago = "sent_at = now() - interval '2 hours', started_at = now() - interval '2 hours'"
+            late = f"UPDATE order_sagas SET deadline = now() - interval '1 s', {ago} WHERE order_id = :order"
+            session.execute(text(late), {"order": order})
             session.execute(text(then), {"order": order})
     return order
+
+
+def _an_hour_passes(sweep: Sweep) -> None:
+    """The chains that have reached their end did so an hour ago: whatever has not got there is lost."""
+    ago = "started_at = started_at - interval '1 hour', closed_at = closed_at - interval '1 hour'"
+    sweep.execute("sales", f"UPDATE order_sagas SET {ago} WHERE reached_end")
 
 
 def _place(session: Session, sweep: Sweep, product: str) -> str:
