@@ -83,6 +83,12 @@ REQUESTS = (
     _request("sales", "PUT status", "sales.change_status", "move", written("orders"), OUTBOX_INSERT),
     _request("sales", "PUT status Cancelled", "sales.change_status", "cancel_by_status", written("orders"),
              OUTBOX_INSERT),
+    _request("sales", "POST resume", "operators.resume_order", "resume_by_request", OUTBOX_INSERT),
+    _request("sales", "POST compensate", "operators.compensate_order", "compensate_by_request", written("orders"),
+             OUTBOX_INSERT),
+    _request("sales", "POST replay", "operators.replay_message", "replay_by_request", OUTBOX_INSERT),
+    _request("sales", "POST drop", "operators.drop_message", "drop_by_request",
+             written("quarantine", "after the message is settled")),
     _request("inventory", "POST /products", "products.create_product", "add_product", written("products"),
              written("stock_movements", "after the opening stock")),
     _request("inventory", "PATCH /products", "products.change_product", "change_product", written("products")),
@@ -152,7 +158,6 @@ def _steps() -> Iterator[Place]:
 
 #: The chain in which a task's message is poisoned; its first order is an innocent one, and so is its kind.
 POISONED = {task: (story, kind) for story, (kind, *tasks) in reversed(CHAINS.items()) for task in tasks}
-
 
 
 def sender(task: str) -> str:
@@ -237,6 +242,8 @@ SWEEPER = (
 #: Operators' commands that change something; each is a process of its own that works on the database directly.
 COMMANDS = (
     Place("order resume", "order resume", "resume", "anywhere", (OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT)),
+    Place("order compensate", "order compensate", "compensate", "anywhere",
+          (written("orders"), OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT)),
     Place("quarantine replay", "quarantine replay", "replay", "anywhere", (OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT)),
     Place("quarantine drop", "quarantine drop", "drop", "anywhere",
           (written("quarantine", "after the message is settled"), BEFORE_COMMIT, AFTER_COMMIT)),

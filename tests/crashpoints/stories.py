@@ -93,6 +93,13 @@ def report(sweep: Sweep, death: Death) -> None:
     sweep.becomes(order, "In Transit")
 
 
+def _inside(sweep: Sweep, service: str, request: Request) -> Request:
+    """The same to the service itself: this is no public route."""
+    request.shop = copy(sweep.shop)
+    request.shop.url = sweep.setting(f"{service}_url")
+    return request
+
+
 def register(sweep: Sweep, death: Death) -> None:
     body = {"name": "Grace", "email": f"{uuid7().hex}@example.com", "address": "1 Main Street"}
     customer = _while_dying(death, sweep.request("POST", "/customers", body, keyed=True))
@@ -127,9 +134,7 @@ def open_delivery(sweep: Sweep, death: Death) -> None:
     sweep.stock[product] -= 1
     wait_until(sweep.held)
     by_hand = sweep.request("POST", "/deliveries", {"order_id": order, "address": "by hand"}, done=(409,))
-    by_hand.shop = copy(sweep.shop)
-    by_hand.shop.url = sweep.setting("delivery_url")  # this is no public route
-    _while_dying(death, by_hand)
+    _while_dying(death, _inside(sweep, "delivery", by_hand))
     sweep.let_go()
     sweep.becomes(order, "Pending Shipment")
 
@@ -224,37 +229,85 @@ def old_keys(sweep: Sweep, death: Death) -> None:
     sweep.until(lambda: sweep.ask("sales", query, key=key) == [(0,)], "an old key is remembered")
 
 
+# What operators do, each at the command line and by a request to sales.
+
+
+def _operate(sweep: Sweep, death: Death, *command: str) -> None:
+    """At the command line; an operator who has seen it die does it again."""
+    with death:
+        sweep.command(*command)
+    sweep.command(*command)
+
+
+def _operate_by_request(sweep: Sweep, death: Death, path: str) -> None:
+    why = {"actor": "Grace", "reason": "asked to"}
+    _while_dying(death, _inside(sweep, "sales", sweep.request("POST", path, why)))
+
+
+def _flagged(sweep: Sweep) -> str:
+    """A flagged order whose message is lost."""
+    product = sweep.add_product()
+    sweep.stock[product] -= 1
+    return _lose(sweep, "place", product, "UPDATE orders SET needs_attention = true WHERE id = :order")
+
+
 def resume(sweep: Sweep, death: Death) -> None:
     """An operator lets a flagged order go on whose message is lost."""
-    product = sweep.add_product()
-    flag = "UPDATE orders SET needs_attention = true WHERE id = :order"
-    order = _lose(sweep, "place", product, flag)
-    sweep.stock[product] -= 1
-    with death:
-        sweep.command("order", "resume", order)
-    sweep.command("order", "resume", order)
+    order = _flagged(sweep)
+    _operate(sweep, death, "order", "resume", order)
     sweep.becomes(order, "Pending Shipment")
+
+
+def resume_by_request(sweep: Sweep, death: Death) -> None:
+    order = _flagged(sweep)
+    _operate_by_request(sweep, death, f"/orders/{order}/resume")
+    sweep.becomes(order, "Pending Shipment")
+
+
+def compensate(sweep: Sweep, death: Death) -> None:
+    """An operator gives an order up whose parcel is packed."""
+    product = sweep.add_product()
+    order = sweep.shipped(product)
+    _operate(sweep, death, "order", "compensate", order, "--reason", "asked to")
+    sweep.stock[product] += 1
+    sweep.becomes(order, "Cancelled")
+
+
+def compensate_by_request(sweep: Sweep, death: Death) -> None:
+    product = sweep.add_product()
+    order = sweep.shipped(product)
+    _operate_by_request(sweep, death, f"/orders/{order}/compensate")
+    sweep.stock[product] += 1
+    sweep.becomes(order, "Cancelled")
 
 
 def replay(sweep: Sweep, death: Death) -> None:
     """An operator sends a message again that had gone to the wrong queue."""
-    product = sweep.add_product()
-    order, message = _misdirected(sweep, product)
-    sweep.stock[product] -= 1
-    with death:
-        sweep.command("quarantine", "replay", message)
-    sweep.command("quarantine", "replay", message)
+    order, message = _misdirected(sweep)
+    _operate(sweep, death, "quarantine", "replay", message)
+    sweep.becomes(order, "Pending Shipment")
+
+
+def replay_by_request(sweep: Sweep, death: Death) -> None:
+    order, message = _misdirected(sweep)
+    _operate_by_request(sweep, death, f"/quarantine/{message}/replay")
     sweep.becomes(order, "Pending Shipment")
 
 
 def drop(sweep: Sweep, death: Death) -> None:
     """An operator drops a message that had gone to the wrong queue, and lets the order go on by itself."""
-    product = sweep.add_product()
-    order, message = _misdirected(sweep, product)
-    sweep.stock[product] -= 1
-    with death:
-        sweep.command("quarantine", "drop", message, "--reason", "not needed")
-    sweep.command("quarantine", "drop", message, "--reason", "not needed")
+    order, message = _misdirected(sweep)
+    _operate(sweep, death, "quarantine", "drop", message, "--reason", "not needed")
+    _goes_on_by_itself(sweep, order)
+
+
+def drop_by_request(sweep: Sweep, death: Death) -> None:
+    order, message = _misdirected(sweep)
+    _operate_by_request(sweep, death, f"/quarantine/{message}/drop")
+    _goes_on_by_itself(sweep, order)
+
+
+def _goes_on_by_itself(sweep: Sweep, order: str) -> None:
     with transaction(sweep.pipeline.sessions["sales"]) as session:
         service.resume(session, UUID(order), "test")
     sweep.becomes(order, "Pending Shipment")
@@ -295,8 +348,10 @@ def settle_quarantine(sweep: Sweep, order: str) -> None:
     sweep.until(settled, f"messages of {order} keep coming into the quarantine")
 
 
-def _misdirected(sweep: Sweep, product: str) -> tuple[str, str]:
+def _misdirected(sweep: Sweep) -> tuple[str, str]:
     """An order whose first message no worker of its queue knows: the order, and the message in the quarantine."""
+    product = sweep.add_product()
+    sweep.stock[product] -= 1
     sweep.hold("inventory.check_availability")
     order = sweep.place(product).insist()["id"]
     [(task, links, bundle)] = sweep.ask("sales", "DELETE FROM held RETURNING task, links, bundle")
@@ -341,6 +396,6 @@ STORIES: dict[str, Story] = {
     for each in (
         place, refused, cancel, cancel_by_status, late, move, courier, report, register, add_product, change_product,
         adjust_stock, open_delivery, fault, dead_letter, lost_place, lost_cancel, lost_too_often, old_keys, resume,
-        replay, drop,
+        resume_by_request, compensate, compensate_by_request, replay, replay_by_request, drop, drop_by_request,
     )
 }  # fmt: skip
