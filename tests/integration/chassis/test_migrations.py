@@ -204,7 +204,7 @@ def test_a_services_role_has_time_outs_and_utc_wherever_the_server_stands(databa
 
 def test_what_was_settled_before_there_was_a_record_of_it_is_on_record_afterwards(scratch_database: Scratch) -> None:
     sessions = scratch_database("sales")
-    migrate("sales", "-1")
+    migrate("sales", "0001")
     with transaction(sessions) as session:
         session.execute(
             text(
