@@ -37,8 +37,15 @@ def judge(sweep: Sweep, guard: Guard, tell: Callable[[Sweep], None], scene: Scen
 
 
 def dies(name: str) -> Callable[[Sweep], None]:
-    """The story of this case of the sweep, with its death."""
-    return lambda sweep: sweep.run(case(name))
+    """The story of this case of the sweep, with its death. What is violated is looked at again: late is not lost."""
+
+    def tell(sweep: Sweep) -> None:
+        try:
+            sweep.run(case(name))
+        except Violation:
+            sweep.check()
+
+    return tell
 
 
 def late(story: Callable[[Sweep], None]) -> Callable[[Sweep], None]:
