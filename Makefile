@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test endurance lint reset latency clean
+.PHONY: help run test lint reset latency crashpoints chaos controls endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -10,16 +10,19 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/installed-run ## Start everything on this machine, place one order, serve until Ctrl-C
 	@.venv/bin/conveyor run
 
-test: .venv/installed-dev ## Run all tests
-	@.venv/bin/pytest
+test: .venv/installed-dev ## Run all tests, two at a time
+	@.venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 
 endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
 	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest tests/endurance
+
+crashpoints: .venv/installed-dev ## Kill every process at every point between two effects (needs RabbitMQ; minutes)
+	@.venv/bin/pytest -q --durations=5 tests/crashpoints/every_point.py
 
 lint: .venv/installed-dev ## Check style, types and import contracts
 	@.venv/bin/ruff check
@@ -31,6 +34,12 @@ reset: .venv/installed-run ## Forget all data of make run (it must not be runnin
 
 latency: .venv/installed-run ## Measure how long orders take on the running stack
 	@.venv/bin/conveyor latency
+
+chaos: .venv/installed-run ## Kill everything for MINUTES under ORDERS orders, as SEED says, and judge
+	@.venv/bin/conveyor chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --orders $(or $(ORDERS),2000)
+
+controls: .venv/installed-dev ## Take guards away, one by one: each time a violation must be found
+	@.venv/bin/pytest tests/controls
 
 clean: ## Remove .venv and what the tools have cached; data stays
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

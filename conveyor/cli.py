@@ -31,6 +31,8 @@ COMMANDS = {
     "logs": "conveyor.logs",
     "latency": "conveyor.latency",
     "reconcile": "conveyor.reconcile.command",
+    "chaos": "conveyor.chaos.command",
+    "orphan": "conveyor.reconcile.orphan_command",
 }
 
 

@@ -6,7 +6,7 @@ from chassis.database import open_database
 from chassis.settings import Settings
 from chassis.settings import settings as read_settings
 from chassis.web import create_base_app, database_check
-from sales.api import blueprint
+from sales import api, operator_api
 from sales.backlog import Backlog
 
 
@@ -14,6 +14,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Sales, ready to serve; nothing connects before the first request."""
     settings = settings or read_settings()
     sessions = open_database("sales", settings, backlog=Backlog(settings.max_open_orders))
-    app = create_base_app("sales", settings, [blueprint], {"database": database_check(sessions)})
+    blueprints = [api.blueprint, operator_api.blueprint]
+    app = create_base_app("sales", settings, blueprints, {"database": database_check(sessions)})
     app.extensions["database"] = sessions
     return app

@@ -19,9 +19,9 @@ from chassis.idempotency import forget_keys
 from chassis.outbox import enqueue
 from chassis.settings import settings
 from sales import saga
+from sales.chains import resend
 from sales.faults import flag
 from sales.models import customers, orders
-from sales.service import resend
 
 log = structlog.get_logger()
 
@@ -118,11 +118,7 @@ def move_on(session: Session) -> Swept:
     late = session.execute(_CANDIDATES, {**limits, "most": MOST}).scalars().all()
     known = _lock(late, session)
     # Looked at again under the lock: another sweeper, or the order's own message, may have been faster.
-    still = (
-        session.execute(_STILL_DUE, {**limits, "ids": [str(each) for each in known]}).all()
-        if known
-        else []
-    )
+    still = session.execute(_STILL_DUE, {**limits, "ids": [str(each) for each in known]}).all() if known else []
     for under_way in still:
         _move_on(session, known[under_way.order_id], under_way, swept)
     return swept

@@ -184,13 +184,14 @@ def _end_group(record: Path, mark: str) -> None:
     /proc (macOS) there is no way to tell, and they are left alone.
     """
     entry = Record.read(record)
-    for pid in _group(entry.pid) if entry is not None else ():
+    for pid in members(entry.pid) if entry is not None else ():
         with contextlib.suppress(OSError):  # it has ended meanwhile, or is not ours to look at
             if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 os.kill(pid, SIGKILL)
 
 
-def _group(number: int) -> Iterator[int]:
+def members(number: int) -> Iterator[int]:
+    """The processes of this process group: a process and what it forked. Without /proc (macOS) none is found."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             # After the name in parentheses: state, parent, process group.

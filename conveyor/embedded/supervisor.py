@@ -14,7 +14,7 @@ from conveyor.embedded.unit import Unit, become_ready, last_words
 PAUSE = 0.1  # seconds between two looks at everything
 FIRST_BACK_OFF = 0.5
 LONGEST_BACK_OFF = 30.0
-STEADY_AFTER = 60.0  # a unit that ran for so many seconds is started again as promptly as the first time
+STEADY_AFTER = 20.0  # a unit that ran for so many seconds is started again as promptly as the first time
 
 
 class StopRequested(Exception):

@@ -137,6 +137,17 @@ def test_each_promise_of_the_docs_has_a_test() -> None:
         assert _TEST.search(row), row
 
 
+def test_each_control_is_in_the_table_of_guards_with_a_word_that_chooses_it_alone() -> None:
+    rows = (ROOT / "docs/crash-safety.md").read_text().partition("| guard |")[2].partition("\n\n")[0].splitlines()[2:]
+    shown = {name: row.split("`")[-2] for row in rows for name, _ in _TEST.findall(row)}
+    files = (ROOT / "tests/controls").glob("test_*.py")
+    known = [name for file in files for name in re.findall(r"^def (test_\w+)\(", file.read_text(), re.MULTILINE)]
+    assert len(rows) == len(shown) >= 10
+    for name in known:
+        assert shown.keys() & {name}, f"{name} is not in the table"
+        assert [each for each in known if shown[name] in each] == [name], shown[name]
+
+
 def row_of(setting: str) -> str:
     """A setting as the README has it."""
     each = next(each for each in fields(Settings) if each.name == setting)

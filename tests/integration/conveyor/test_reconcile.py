@@ -211,6 +211,12 @@ CORRUPTIONS: dict[str, tuple[str, str, list[tuple[str, str]]]] = {
         "UPDATE deliveries SET status = 'CANCELLED' WHERE order_id = '{pending_sent}'",
         [("delivery", "pending_sent")],
     ),
+    "two reservations of an order": (
+        "inventory",
+        "ALTER TABLE reservations DROP CONSTRAINT pk_reservations;"
+        " INSERT INTO reservations (order_id, state) VALUES ('{shipped}', 'held')",
+        [("reservation", "shipped")],
+    ),
     "two deliveries of an order": (
         "delivery",
         "ALTER TABLE deliveries DROP CONSTRAINT uq_deliveries_order_id;"

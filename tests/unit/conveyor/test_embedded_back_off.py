@@ -16,6 +16,6 @@ def test_a_steady_run_makes_it_prompt_again() -> None:
     life = Life(began=0.0)
     assert [life.died(now=1.0), life.died(now=2.0)] == [0.5, 1]
     life.born(now=10.0)
-    assert life.died(now=69.9) == 2
+    assert life.died(now=29.9) == 2
     life.born(now=100.0)
-    assert life.died(now=160.0) == 0.5
+    assert life.died(now=120.0) == 0.5
