@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test crashpoints lint reset latency chaos controls clean
+.PHONY: help run test lint reset latency crashpoints chaos controls endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -15,8 +15,11 @@ help: ## Show this list
 run: .venv/installed-run ## Start everything on this machine, place one order, serve until Ctrl-C
 	@.venv/bin/conveyor run
 
-test: .venv/installed-dev ## Run all tests
-	@.venv/bin/pytest
+test: .venv/installed-dev ## Run all tests, two at a time
+	@.venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+
+endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
+	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest tests/endurance
 
 crashpoints: .venv/installed-dev ## Kill every process at every point between two effects (needs RabbitMQ; minutes)
 	@.venv/bin/pytest -q --durations=5 tests/crashpoints/every_point.py

@@ -72,6 +72,11 @@ def after_commit(session: Session, action: Callable[[], None]) -> None:
     session.info.setdefault("after_commit", []).append(action)
 
 
+def storable(words: str) -> str:
+    """These words as PostgreSQL takes them: no U+0000, no half of a surrogate pair."""
+    return words.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 class Fault(Enum):
     """What an exception says about the work that met it."""
 

@@ -7,17 +7,34 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from alembic import command, context, op
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from sqlalchemy import MetaData, create_engine, make_url, text
 
-from chassis.attempts import attempts
+from chassis import attempts, outbox, repairs
 from chassis.database import chassis_metadata
-from chassis.outbox import outbox
+from chassis.errors import ConveyorError
 from chassis.settings import Settings, settings
+
+#: Imported for their tables, which Alembic compares with what the migrations have made.
+_TABLES = (attempts.attempts, outbox.outbox, repairs.repairs)
 
 #: Any number will do, as long as every migrating process uses the same one.
 _MIGRATING = 7_203_114
+
+
+class SchemaNewer(ConveyorError):
+    """The database was migrated by a newer release than this one."""
+
+    def __init__(self, service: str, revision: str) -> None:
+        super().__init__(
+            f"{service}'s database is at revision {revision}, which this release does not know: a newer one has"
+            " migrated it. This release can run on it; to go back further, migrate back with the newer release"
+        )
 
 
 def history(service: str) -> Config:
@@ -29,12 +46,33 @@ def history(service: str) -> Config:
 
 
 def migrate(service: str, to: str = "head") -> None:
-    """Bring this service's database to a revision, and set the time-outs and the time zone of its role."""
+    """Bring this service's database to a revision, forwards or back; set the time-outs and the time zone of its role.
+
+    ``to`` is a revision, ``head``, ``base``, or steps such as ``+1`` and ``-1``. Raises SchemaNewer.
+    """
     config = history(service)
-    if to == "base" or to.startswith("-"):
+    if to == "base" or to.startswith("-") or to in _passed(service, config):
         command.downgrade(config, to)
     else:
         command.upgrade(config, to)
+
+
+def _passed(service: str, config: Config) -> list[str]:
+    """The revisions that the database has behind it: an upgrade to one of these would do nothing, without a word."""
+    engine = _engine(service)
+    with engine.connect() as connection:
+        now = MigrationContext.configure(connection).get_current_revision()
+    engine.dispose()
+    if now is None:
+        return []
+    try:
+        return [each.revision for each in ScriptDirectory.from_config(config).iterate_revisions(now, "base")][1:]
+    except RevisionError as error:
+        raise SchemaNewer(service, now) from error
+
+
+def _engine(service: str) -> sa.Engine:
+    return create_engine(make_url(settings().database_url(service)).set(drivername="postgresql+psycopg2"))
 
 
 def run(service: str, metadata: MetaData) -> None:
@@ -43,7 +81,7 @@ def run(service: str, metadata: MetaData) -> None:
     Waits at most five seconds for a lock: a migration never stands in a queue before live traffic.
     """
     config = settings()
-    engine = create_engine(make_url(config.database_url(service)).set(drivername="postgresql+psycopg2"))
+    engine = _engine(service)
     with engine.connect() as connection:
         connection.execute(text("SET lock_timeout = '5s'; SET statement_timeout = 0"))
         connection.execute(text(f"SELECT pg_advisory_lock({_MIGRATING})"))
@@ -73,8 +111,26 @@ def create_chassis_tables() -> None:
 
     The outbox is filled and emptied all day, so vacuum follows it closely.
     """
-    for table in (outbox, attempts):
-        table.create(op.get_bind())
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("links", sa.JSON(), nullable=False, comment="the signatures that follow, next one first"),
+        sa.Column("bundle", sa.JSON(), nullable=False, comment="the task's argument: a list of orders"),
+        sa.Column("alone", sa.Boolean(), server_default="false", nullable=False, comment="never merged"),
+        _moment("created_at"),
+        sa.PrimaryKeyConstraint("id", name="pk_outbox"),
+    )
+    op.create_index("ix_outbox_task_id", "outbox", ["task", "id"])
+    op.create_table(
+        "attempts",
+        sa.Column("message_id", sa.Text(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("last_error", sa.Text()),
+        _moment("first_seen"),
+        _moment("last_seen"),
+        sa.PrimaryKeyConstraint("message_id", name="pk_attempts"),
+    )
     op.execute(
         "ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,"
         " autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000)"
@@ -85,3 +141,29 @@ def drop_chassis_tables() -> None:
     """The way back."""
     op.drop_table("attempts")
     op.drop_table("outbox")
+
+
+def create_repairs_table() -> None:
+    """What reconcile has mended, as of version 0.2. Never edited, as above."""
+    op.create_table(
+        "repairs",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        _moment("at"),
+        sa.Column("actor", sa.Text(), nullable=False, comment="who ran the repair"),
+        sa.Column("run", sa.Uuid(), nullable=False, comment="the repairs of one run have it in common"),
+        sa.Column("kind", sa.Text(), nullable=False, comment="the deviation, as reconcile names it"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="the id of what deviated"),
+        sa.Column("found", sa.Text(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_repairs"),
+    )
+    op.create_index("ix_repairs_subject", "repairs", ["subject"])
+
+
+def drop_repairs_table() -> None:
+    """The way back: what was repaired stays repaired, only who did it is forgotten."""
+    op.drop_table("repairs")
+
+
+def _moment(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False)

@@ -51,9 +51,13 @@ class Settings:
     relay_poll: float = _setting(0.5, "how long a relay waits when nobody wakes it", 0.01)
 
     web_threads: int = _setting(8, "threads of a service's web process", 1)
-    gateway_threads: int = _setting(32, "threads of the gateway; at most half of them wait for Prefer: wait", 2)
+    gateway_threads: int = _setting(128, "threads of the gateway; at most half of them wait for Prefer: wait", 2)
     upstream_connect_timeout: float = _setting(1.0, "how long the gateway tries to connect to a service", 0.01)
     upstream_timeout: float = _setting(10.0, "how long the gateway waits for a service's answer", 0.01)
+    upstream_failures: int = _setting(5, "requests in a row without an answer until a service is left alone", 1)
+    upstream_rest: float = _setting(2.0, "how long such a service is left alone, until one request tries it", 0.01)
+    upstream_share: float = _setting(0.25, "share of the gateway's threads that one slow service may keep busy", 0.01)
+    upstream_slow: float = _setting(1.0, "a service that takes longer for a request is slow", 0.01)
     database_pool: int = _setting(8, "database connections a process keeps at most", 1)
     statement_timeout: float = _setting(15.0, "PostgreSQL ends a statement after this", 0.1)
     lock_timeout: float = _setting(5.0, "PostgreSQL gives up waiting for a lock after this", 0.1)
@@ -64,6 +68,7 @@ class Settings:
     max_body_bytes: int = _setting(1_048_576, "largest request body", 1)
     max_order_lines: int = _setting(1_000, "most lines of one order", 1)
     max_line_quantity: int = _setting(100_000, "most units of one line", 1)
+    max_open_orders: int = _setting(100_000, "orders under way at once; beyond that new ones are answered 503", 1)
     currency: str = _setting("EUR", "ISO 4217 code of every price and total")
     idempotency_days: int = _setting(30, "days an Idempotency-Key is remembered in the database", 1)
 

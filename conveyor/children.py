@@ -88,7 +88,8 @@ class Children:
     def _flower(self) -> Child:
         settings = self._settings
         command = [sys.executable, "-m", "celery", "-A", "tasks.app", "flower"]
-        command += [f"--address={settings.host}", f"--port={settings.flower_port}"]
+        # It remembers 100,000 tasks unless told otherwise, which are 300 MiB.
+        command += [f"--address={settings.host}", f"--port={settings.flower_port}", "--max_tasks=10000"]
         environment = self._environment((BROKER, CACHE))
         # In the environment: an argument would show the password in ps.
         if self._management_url:

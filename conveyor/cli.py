@@ -32,6 +32,7 @@ COMMANDS = {
     "latency": "conveyor.latency",
     "reconcile": "conveyor.reconcile.command",
     "chaos": "conveyor.chaos.command",
+    "orphan": "conveyor.reconcile.orphan_command",
 }
 
 

@@ -4,8 +4,8 @@ A service knows the URL of its own database only; the operator holds all three. 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Self
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, Self
 
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +25,13 @@ class DatabaseDown(ConveyorError):
     def __init__(self, service: str, error: BaseException) -> None:
         super().__init__(f"{service}'s database cannot be read: {str(error).strip().splitlines()[0]}")
         self.service = service
+
+
+class Readable(Protocol):
+    """The three databases as somebody sees them."""
+
+    def reading(self, service: str) -> AbstractContextManager[Connection]:
+        """A transaction of a service's database."""
 
 
 class Databases:

@@ -67,13 +67,17 @@ def list_(settled: bool, limit: int, as_json: bool) -> None:
 def show(message_id: str, as_json: bool) -> None:
     """A message, whole: what it asks for, what it carries, and why it is here."""
     with asking(_sessions()) as session:
-        row = queries.quarantined_message(session, message_id)._mapping
+        found = queries.message_in_full(session, message_id)
+    actions = [dict(each._mapping) for each in found.pop("actions")]
     if as_json:
-        click.echo(_json(dict(row)))
+        click.echo(_json({**found, "actions": actions}))
         return
-    for name, value in row.items():
-        shown = _json(value) if name in ("body", "headers") else str(value)
+    for name, value in found.items():
+        shown = _json(value) if name in ("body", "headers") else _plain(value)
         click.echo(f"{name.replace('_', ' ') + ':':16}{shown.replace(chr(10), chr(10) + ' ' * 16)}")
+    for each in actions:
+        why = f", {each['reason']}" if each["reason"] else ""
+        click.echo(f"{each['at']:%Y-%m-%d %H:%M:%S}: {each['action']} by {each['actor']}{why}")
 
 
 @quarantine.command()
@@ -81,7 +85,10 @@ def show(message_id: str, as_json: bool) -> None:
 @click.option("--all", "every", is_flag=True, help="Every message that waits.")
 @Actor
 def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
-    """Send messages again, each on its own, and clear the flags of their orders. Safe to repeat."""
+    """Send messages again, each on its own, and clear the flags of their orders. Safe to repeat.
+
+    An order keeps its flag while another message about it waits.
+    """
     sessions = _sessions()
     if every == bool(message_ids):
         raise click.UsageError("Name messages by their ids, or say --all.")
@@ -119,7 +126,7 @@ def _each(
         try:
             with asking(sessions) as session:
                 settled = settle(session, message_id)
-                row = queries.quarantined_message(session, message_id)
+                now = queries.message_in_full(session, message_id)
         except (MessageNotFound, NotReplayable) as error:
             click.echo(str(error), err=True)
             refused = True
@@ -127,7 +134,11 @@ def _each(
         if settled:
             click.echo(f"{message_id}: {done}")
         else:
-            click.echo(f"{message_id}: was {row.state} by {row.settled_by} at {row.settled_at:%Y-%m-%d %H:%M:%S}")
+            click.echo(
+                f"{message_id}: was {now['state']} by {now['settled_by']} at {now['settled_at']:%Y-%m-%d %H:%M:%S}"
+            )
+        for order_id in now["flagged_orders"]:
+            click.echo(f"  order {order_id} still needs attention: conveyor order resume {order_id}")
     if refused:
         sys.exit(1)
 
@@ -147,6 +158,10 @@ def _table(rows: Iterable[Any]) -> Iterable[str]:
         cells = {**row._mapping, "last_seen": f"{row.last_seen:%Y-%m-%d %H:%M:%S}"}
         shown = "  ".join(f"{cells[name] or '-'!s:{width}}" for name, width in COLUMNS.items())
         yield f"{shown}  {' '.join(row.reason.split())}"
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
 
 
 def _json(value: object) -> str:

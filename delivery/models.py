@@ -99,6 +99,13 @@ class Delivery:
         self.status, self.version = to, self.version + 1
         self.moves.append(LogEntry(to, location, notes))
 
+    def catch_up(self, to: DeliveryStatus, version: int, cancel_no: int, notes: str) -> None:
+        """The delivery is again what it was known to be at this later version; an older one changes nothing."""
+        self.cancel_no = max(self.cancel_no, cancel_no)
+        if version > self.version:
+            self.status, self.version = to, version
+            self.moves.append(LogEntry(to, notes=notes))
+
 
 def insert_deliveries(session: Session, addresses: Mapping[UUID, str | None]) -> list[int]:
     """Make the deliveries of the orders that have none, each with its first log entry; returns the new ones' ids.

@@ -121,6 +121,21 @@ def open_delivery(session: Session, order_id: UUID, address: str) -> int:
     raise DeliveryExists(f"Order {order_id} has delivery {found.id} already.", delivery_id=found.id)
 
 
+def restore_delivery(
+    session: Session, order_id: UUID, address: str, status: DeliveryStatus, version: int, *, cancel_no: int, notes: str
+) -> None:
+    """Bring an order's delivery up to what it was known to be before a backup of an earlier moment took its place.
+
+    ``status`` and ``version`` were told by this service once, and ``cancel_no`` was answered by it: so nothing is
+    invented, only its log entries are lost. A delivery that is at this version or a later one stays as it is.
+    """
+    never_created = status == CANCELLED and version == 1
+    insert_deliveries(session, {order_id: None if never_created else address})
+    delivery = lock_orders(session, [order_id])[order_id]
+    delivery.catch_up(status, version, cancel_no, notes)
+    save(session, [delivery])
+
+
 def hold_delivery(session: Session, delivery_id: int) -> Delivery:
     """Take this delivery in hand until the transaction ends. Raises DeliveryNotFound."""
     delivery = lock_delivery(session, delivery_id)

@@ -3,7 +3,9 @@
     Unavailable 503
     ├── UpstreamDown         no connection to the service: the request was not carried out
     ├── UpstreamTimeout      the service took the request and did not answer in time
-    └── UpstreamBroken       the connection broke, or what came was no answer of ours
+    ├── UpstreamBroken       the connection broke, or what came was no answer of ours
+    ├── CircuitOpen          the service did not answer several times in a row, and is left alone for a moment
+    └── UpstreamBusy         the service is slow, and keeps its share of the gateway's threads busy
     Conflict 409
     └── KeyInProgress        the first request with this Idempotency-Key is still running
 
@@ -30,6 +32,18 @@ class UpstreamBroken(Unavailable):
     """A service's answer did not arrive whole; the request may have been carried out."""
 
     code, title = "upstream_broken", "A service's answer did not arrive"
+
+
+class CircuitOpen(Unavailable):
+    """A service did not answer several times in a row and is left alone; the request was not carried out."""
+
+    code, title = "upstream_circuit_open", "A service is down and left alone for a moment"
+
+
+class UpstreamBusy(Unavailable):
+    """A service is slow and has its share of requests; this one was not carried out."""
+
+    code, title = "upstream_busy", "A service is slow and has enough to do"
 
 
 class KeyInProgress(Conflict):

@@ -43,8 +43,9 @@ class Keys:
 
     def __init__(self, cache: Cache, settings: Settings) -> None:
         self._cache = cache
-        # Longer than a request can take: connecting and waiting for the answer, twice. A crashed gateway's ends then.
-        longest = 2 * (settings.upstream_connect_timeout + settings.upstream_timeout) + 2
+        # Longer than a request can take: waiting for a place, then connecting and waiting for the answer, twice.
+        # A crashed gateway's ends then.
+        longest = settings.upstream_slow + 2 * (settings.upstream_connect_timeout + settings.upstream_timeout) + 2
         self._claim_for = int(longest * 1_000)
 
     def once(self, client: str, key: str, digest: str, ask: Callable[[], Answer]) -> Answer:

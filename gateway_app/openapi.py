@@ -21,7 +21,7 @@ from chassis.documents import (
 from chassis.errors import Unavailable
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import add_refusal
-from gateway_app.errors import KeyInProgress, UpstreamBroken, UpstreamDown, UpstreamTimeout
+from gateway_app.errors import CircuitOpen, KeyInProgress, UpstreamBroken, UpstreamBusy, UpstreamDown, UpstreamTimeout
 from gateway_app.routes import ROUTES, Route
 from gateway_app.upstream import Request, Upstream
 from gateway_app.waiting import LONGEST_WAIT
@@ -104,7 +104,7 @@ def merged(documents: dict[str, Document]) -> Document:
 
 def _public(route: Route, operation: Document) -> Document:
     """An operation with what the gateway adds to it."""
-    for error in (UpstreamDown, UpstreamTimeout, UpstreamBroken):
+    for error in (UpstreamDown, UpstreamTimeout, UpstreamBroken, CircuitOpen, UpstreamBusy):
         add_refusal(operation, error)
     add_header(operation["responses"]["503"], "Retry-After", text_header("seconds", "5"))
     if route.creates:

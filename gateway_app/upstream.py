@@ -1,4 +1,8 @@
-"""The HTTP client to one service: pooled connections, short timeouts, and what a failure means for the request."""
+"""The HTTP client to one service: pooled connections, short timeouts, and what a failure means for the request.
+
+A service that does not answer is left alone for a while (gateway_app.circuit), and one that is slow keeps no more than
+its share of the gateway's threads (gateway_app.share).
+"""
 
 from http.client import RemoteDisconnected
 
@@ -11,7 +15,9 @@ from urllib3.util import parse_url
 
 from chassis.errors import Unavailable
 from chassis.settings import Settings
+from gateway_app.circuit import Circuit
 from gateway_app.errors import UpstreamBroken, UpstreamDown, UpstreamTimeout
+from gateway_app.share import Share
 
 log = structlog.get_logger()
 
@@ -49,9 +55,19 @@ class Upstream:
         self._prefix = (parse_url(url).path or "").rstrip("/")
         self._pool = connection_from_url(url, maxsize=settings.gateway_threads)
         self._timeout = Timeout(connect=settings.upstream_connect_timeout, read=settings.upstream_timeout)
+        self._circuit = Circuit(name, settings)
+        self._share = Share(name, settings)
 
     def send(self, request: Request, timeout: float | None = None) -> Answer:
         """The service's answer, whatever its status. ``timeout`` (seconds) replaces the one in the settings.
+
+        Raises UpstreamDown, UpstreamTimeout, UpstreamBroken; CircuitOpen and UpstreamBusy without asking the service.
+        """
+        with self._circuit.passing(), self._share.place():
+            return self.ask(request, timeout)
+
+    def ask(self, request: Request, timeout: float | None = None) -> Answer:
+        """``send``, to a service of which nothing is assumed: it is asked, however it has answered before.
 
         A kept-alive connection may have been closed by the service just as it was used again: then the request is sent
         once more, if that does no harm. Raises UpstreamDown, UpstreamTimeout, UpstreamBroken.

@@ -15,7 +15,7 @@ from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
 from chassis.web import check_version, correlation_id, database, etag, request_key
 from sales import queries, schemas, service
-from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, UnknownCustomer
+from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, TooManyOpenOrders, UnknownCustomer
 from sales.status import ENDED, OrderStatus
 
 blueprint = Blueprint("sales", __name__, description="Customers, their orders, and what becomes of these")
@@ -29,7 +29,7 @@ Answer = tuple[Any, int, dict[str, str]]
 @blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.OrderIn)
 @blueprint.response(201, schemas.OrderOut, example=schemas.PLACED, headers=_REPLAYED)
-@refuses(blueprint, UnknownCustomer, IdempotencyKeyReused)
+@refuses(blueprint, UnknownCustomer, IdempotencyKeyReused, TooManyOpenOrders)
 def place_order(draft: Mapping[str, Any]) -> Answer:
     """Take an order
 

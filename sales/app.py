@@ -6,13 +6,15 @@ from chassis.database import open_database
 from chassis.settings import Settings
 from chassis.settings import settings as read_settings
 from chassis.web import create_base_app, database_check
-from sales.api import blueprint
+from sales import api, operator_api
+from sales.backlog import Backlog
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Sales, ready to serve; nothing connects before the first request."""
     settings = settings or read_settings()
-    sessions = open_database("sales", settings)
-    app = create_base_app("sales", settings, [blueprint], {"database": database_check(sessions)})
+    sessions = open_database("sales", settings, backlog=Backlog(settings.max_open_orders))
+    blueprints = [api.blueprint, operator_api.blueprint]
+    app = create_base_app("sales", settings, blueprints, {"database": database_check(sessions)})
     app.extensions["database"] = sessions
     return app

@@ -8,15 +8,17 @@ AppError
 ├── Conflict  409
 │   ├── IllegalTransition  an order that is this cannot be asked to become that
 │   └── NotReplayable      a message that no step of ours could work on
-└── Invalid  422
-    └── UnknownCustomer    the order names a customer that does not exist
+├── Invalid  422
+│   └── UnknownCustomer    the order names a customer that does not exist
+└── Unavailable  503
+    └── TooManyOpenOrders  as many orders are under way as there may be
 """
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from chassis import errors
-from chassis.errors import Conflict, Invalid, NotFound
+from chassis.errors import Conflict, Invalid, NotFound, Unavailable
 
 
 class OrderNotFound(NotFound):
@@ -57,6 +59,16 @@ class IllegalTransition(errors.IllegalTransition):
         names = [str(each) for each in allowed]
         detail = f"An order that is {current} cannot become {wanted}; allowed: {' or '.join(names) or 'nothing'}."
         super().__init__(detail, current, wanted, names)
+
+
+class TooManyOpenOrders(Unavailable):
+    """As many orders are under way as there may be. Nothing was changed; send this one again in a while."""
+
+    code, title = "too_many_open_orders", "Too many orders are under way"
+
+    def __init__(self, most: int) -> None:
+        detail = f"{most} orders are under way, and no more may be. Nothing was changed; try again in a while."
+        super().__init__(detail, retry_after=10)
 
 
 class MessageNotFound(NotFound):

@@ -6,18 +6,17 @@ Takes a session, never commits. Nothing is ever deleted from the quarantine: a m
 import zlib
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row, func, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from chassis.outbox import Link, enqueue
 from sales import saga
 from sales.errors import NotReplayable
 from sales.messages import DeadLetter, Fault, FaultRecorded
-from sales.models import lock_orders, order_sagas, orders, quarantine
-from sales.queries import quarantined_message
+from sales.models import lock_orders, order_sagas, orders, quarantine, quarantine_actions
+from sales.queries import orders_of, quarantined_message, readable_id, waiting_about
 from sales.timeline import Event, add_events, last_number, saga_of, saga_sent_again
 
 
@@ -26,7 +25,7 @@ def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecord
 
     Answers for each order of the bundle, in their order.
     """
-    named = [_readable_id(each.order_id) for each in faults]
+    named = [readable_id(each.order_id) for each in faults]
     known = lock_orders(session, [each for each in named if each is not None], missing_ok=True)
     for fault, order_id in zip(faults, named, strict=True):
         keep_in_quarantine(
@@ -47,7 +46,7 @@ def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecord
 
 def keep_in_quarantine(session: Session, *, message_id: str, count: int = 1, **message: Any) -> None:
     """Put a message before people; one that comes again is counted and waits again."""
-    statement = insert(quarantine).values(message_id=message_id, count=count, **message)
+    statement = upsert(quarantine).values(message_id=message_id, count=count, **message)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["message_id"],
@@ -67,9 +66,12 @@ def keep_in_quarantine(session: Session, *, message_id: str, count: int = 1, **m
 def keep_dead_letter(session: Session, letter: DeadLetter) -> None:
     """The broker could not deliver this: keep it, and flag every order of ours that it speaks of."""
     known = lock_orders(session, letter.order_ids, missing_ok=True)
+    there = session.execute(select(quarantine.c.body).where(quarantine.c.message_id == letter.message_id)).first()
+    # Ids are given by whoever sends: another message under the same id must not hide behind the first.
+    message_id = letter.message_id if there is None or there.body == letter.body else letter.fingerprint
     keep_in_quarantine(
         session,
-        message_id=letter.message_id,
+        message_id=message_id,
         order_id=letter.order_ids[0] if len(letter.order_ids) == 1 else None,
         queue=letter.queue,
         task=letter.task,
@@ -79,18 +81,18 @@ def keep_dead_letter(session: Session, letter: DeadLetter) -> None:
         count=letter.count,
     )
     for row in known.values():
-        flag(session, row, f"fault:{letter.message_id}", letter.reason, None)
+        flag(session, row, f"fault:{message_id}", letter.reason, None)
 
 
 def replay_message(session: Session, message_id: str, actor: str) -> bool:
     """Send a message of the quarantine once more, on its own, and clear the flags and counts of its orders.
 
+    The flag of an order stays while another message about it waits in the quarantine.
     False, and nothing is done, where it was settled before. Raises MessageNotFound, NotReplayable.
     """
     message = quarantined_message(session, message_id)
     links = _links_of(message)
-    named = [_readable_id(each.get("order_id")) for each in message.body["bundle"]]
-    known = lock_orders(session, [each for each in named if each is not None], missing_ok=True)
+    known = lock_orders(session, orders_of(message), missing_ok=True)
     if not _settle(session, message_id, "replayed", actor, None):
         return False
     enqueue(session, links, message.body["bundle"], alone=True)
@@ -128,7 +130,11 @@ def _settle(session: Session, message_id: str, state: str, actor: str, reason: s
         .values(state=state, settled_by=actor, settled_at=func.now(), settled_reason=reason)
         .returning(quarantine.c.message_id)
     )
-    return settled.first() is not None
+    if settled.first() is None:
+        return False
+    done = {"message_id": message_id, "actor": actor, "action": state, "reason": reason}
+    session.execute(insert(quarantine_actions).values(done))
+    return True
 
 
 def _links_of(message: Row[Any]) -> list[Link]:
@@ -150,17 +156,18 @@ def _clear(session: Session, order: Row[Any], actor: str) -> None:
     under_way = saga_of(session, order.id)
     if under_way is not None and under_way.deadline is not None:
         saga_sent_again(session, order.id, under_way.outbox_id, attempts=0, sends=0)
+    other = waiting_about(session, order.id)
+    if other is not None:
+        session.execute(update(order_sagas).where(order_sagas.c.order_id == order.id).values(last_error=other.reason))
     session.execute(
         update(orders)
         .where(orders.c.id == order.id)
-        .values(needs_attention=False, version=orders.c.version + 1, updated_at=func.now())
+        .values(
+            needs_attention=orders.c.needs_attention & (other is not None),
+            version=orders.c.version + 1,
+            updated_at=func.now(),
+        )
     )
     number = last_number(session, order.id, "replayed") + 1
-    add_events(session, [Event(order.id, "replayed", number, actor, order.status, order.status)])
-
-
-def _readable_id(order_id: object) -> UUID | None:
-    try:
-        return UUID(order_id) if isinstance(order_id, str) else None
-    except ValueError:
-        return None
+    waits = f"message {other.message_id} about it still waits" if other else None
+    add_events(session, [Event(order.id, "replayed", number, actor, order.status, order.status, waits)])

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
@@ -17,7 +16,6 @@ from sales.models import lock_orders, order_sagas
 from sales.status import ENDED, NOT_SHIPPING, STATUS_OF_DELIVERY, OrderStatus
 from sales.timeline import Event, add_events, announce, close_sagas
 
-log = structlog.get_logger()
 S = OrderStatus
 
 
@@ -26,16 +24,14 @@ def update_order_statuses(session: Session, updates: Sequence[StatusUpdate]) -> 
 
     A delivery's version counts its moves: a higher one sets the order's status, even over skipped statuses; a lower or
     equal one is ignored. While an order is Cancelling only the newest pair is kept; the cancel's end settles it.
-    A delivery that somebody made by hand for an order that does not exist, or was rejected, moves nothing here.
+    A delivery that somebody made by hand for an order that was rejected moves nothing here. Raises LookupError for an
+    order that does not exist: a message about nobody is for people to look at.
     """
     ids = [each.order_id for each in updates]
-    known = {order_id: _Following(row) for order_id, row in lock_orders(session, ids, missing_ok=True).items()}
+    known = {order_id: _Following(row) for order_id, row in lock_orders(session, ids).items()}
     numbers = _saga_numbers(session, list(known))
     for message in updates:
-        if message.order_id in known:
-            known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
-        else:
-            log.warning("unknown_order", order_id=str(message.order_id), kind=message.kind)
+        known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
     changed = [each for each in known.values() if each.changed]
     _write_statuses(session, changed)
     add_events(session, [event for each in known.values() for event in each.events])

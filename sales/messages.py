@@ -78,9 +78,13 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A message that the broker could not deliver, as the quarantine keeps it; ``order_ids`` are those it speaks of."""
+    """A message that the broker could not deliver, as the quarantine keeps it; ``order_ids`` are those it speaks of.
+
+    ``fingerprint`` tells what it holds from what another message holds that came under the same id.
+    """
 
     message_id: str
+    fingerprint: str
     order_ids: list[UUID]
     queue: str
     task: str | None

@@ -164,6 +164,19 @@ quarantine = Table(
     Index("ix_quarantine_order_id", "order_id"),
 )
 
+#: Who replayed or dropped which message, and why: a message that comes back waits again, and this stays. Without a
+#: foreign key, so that it also stays when a message is forgotten one day.
+quarantine_actions = Table(
+    "quarantine_actions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("message_id", Text, nullable=False, index=True),
+    _moment("at"),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, CheckConstraint("action IN ('replayed', 'dropped')", name="action"), nullable=False),
+    Column("reason", Text),
+)
+
 
 def lock_orders(
     session: Session, order_ids: Sequence[PythonUUID], *, missing_ok: bool = False

@@ -36,6 +36,7 @@ ORDER = {
     "delivery_address": CUSTOMER["address"],
     "delivery_status": "PENDING",
     "needs_attention": False,
+    "attention_reason": None,
     "version": 3,
     "created_at": "2026-11-22T10:00:00.120000+00:00",
     "updated_at": "2026-11-22T10:00:00.251000+00:00",
@@ -151,6 +152,9 @@ class OrderOut(Schema):
         required=True, allow_none=True, metadata={"description": "the newest that delivery has told; null before that"}
     )
     needs_attention = fields.Boolean(required=True, metadata={"description": "it is stuck, and somebody has to look"})
+    attention_reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "what stopped it; null where it needs no attention"}
+    )
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)

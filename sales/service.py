@@ -8,15 +8,16 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from chassis.idempotency import RequestKey, insert_once
+from chassis.idempotency import RequestKey, insert_once, replay_of
 from chassis.outbox import enqueue
 from chassis.settings import settings
-from sales import saga
-from sales.errors import CustomerNotFound, OrderNotFound, UnknownCustomer
+from sales import chains, saga
+from sales.backlog import Backlog
+from sales.errors import CustomerNotFound, OrderNotFound, TooManyOpenOrders, UnknownCustomer
 from sales.models import customers, order_items, orders
 from sales.queries import customer, order_with_items
 from sales.status import DELIVERY_OF_STATUS, OrderStatus, check_request
-from sales.timeline import Event, add_events, last_number, open_saga, saga_of, saga_sent_again
+from sales.timeline import Event, add_events, last_number, saga_of
 
 S = OrderStatus
 
@@ -33,8 +34,9 @@ def place_order(
 
     The order, its saga row and its first message are one transaction: an order that was answered for is never lost.
     ``draft`` is ``customer_id``, ``items`` and maybe ``delivery_address``. Raises UnknownCustomer,
-    IdempotencyKeyReused.
+    IdempotencyKeyReused, TooManyOpenOrders.
     """
+    _check_backlog(session, key)
     home = _address_of(session, draft["customer_id"])
     order, replayed = insert_once(
         session,
@@ -55,9 +57,9 @@ def place_order(
         for line in draft["items"]
     ]
     session.execute(insert(order_items), items)
-    _send_place(session, order, items, correlation_id)
+    chains.send_place(session, order, items, correlation_id)
     add_events(session, [Event(order.id, "placed", 0, "customer", None, S.PENDING, None, correlation_id)])
-    return {**order._mapping, "items": items}, False
+    return {**order._mapping, "items": items, "attention_reason": None}, False
 
 
 def hold_order(session: Session, order_id: UUID) -> Row[Any]:
@@ -78,10 +80,7 @@ def request_cancel(
     order = hold_order(session, order_id)
     if order.status not in (S.CANCELLING, S.CANCELLED):
         check_request(S(order.status), S.CANCELLED)
-        earlier = saga_of(session, order_id)
-        no = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
-        _set(session, order_id, status=S.CANCELLING, reason="cancelled_by_request")
-        _send_cancel(session, order_id, no, correlation_id)
+        no = _begin_cancel(session, order_id, "cancelled_by_request", correlation_id)
         add_events(
             session,
             [Event(order_id, "cancel_requested", no, "customer", order.status, S.CANCELLING, reason, correlation_id)],
@@ -115,40 +114,51 @@ def resume(session: Session, order_id: UUID, actor: str, reason: str | None = No
     order = hold_order(session, order_id)
     under_way = saga_of(session, order_id)
     if under_way is not None and under_way.deadline is not None:
-        resend(session, order, under_way)
+        chains.resend(session, order, under_way)
     _set(session, order_id, needs_attention=False)
     number = last_number(session, order_id, "resumed") + 1
     add_events(session, [Event(order_id, "resumed", number, actor, order.status, order.status, reason)])
     return order_with_items(session, order_id)
 
 
-def resend(session: Session, order: Row[Any], under_way: Row[Any], *, attempts: int = 0, sends: int = 0) -> None:
-    """Send the chain that is under way for an order once more, under its own kind and number.
+def compensate(session: Session, order_id: UUID, actor: str, reason: str, correlation_id: str) -> dict[str, Any]:
+    """Give an order up: whatever it hangs in, its cancel chain stops the parcel, gives the stock back and ends it.
 
-    Lock both rows first. ``attempts`` and ``sends`` are the counts from now on; left out, the count begins anew.
+    A cancel that hangs is sent again under its own number; an order that is Cancelled stays so. The flag is cleared.
+    Returns the order. Raises OrderNotFound, and IllegalTransition where the parcel has left or nothing is left to undo.
     """
-    if under_way.kind == "cancel":
-        workflow = saga.cancel(saga.message(order.id, "cancel", under_way.no, under_way.correlation_id))
-    else:
-        items = session.execute(select(order_items).where(order_items.c.order_id == order.id)).all()
-        workflow = saga.place(_place_message(order, [each._mapping for each in items], under_way.correlation_id))
-    sent = enqueue(session, workflow.tasks)
-    saga_sent_again(session, order.id, sent, attempts=attempts, sends=sends)
+    order = hold_order(session, order_id)
+    if order.status == S.CANCELLED and not order.needs_attention:
+        return order_with_items(session, order_id)
+    becomes = order.status
+    if order.status == S.CANCELLING:
+        chains.push(session, order, correlation_id)
+    elif order.status != S.CANCELLED:
+        check_request(S(order.status), S.CANCELLED)
+        _begin_cancel(session, order_id, "cancelled_by_operator", correlation_id)
+        becomes = S.CANCELLING
+    _set(session, order_id, needs_attention=False)
+    number = last_number(session, order_id, "compensate_requested") + 1
+    asked = Event(order_id, "compensate_requested", number, actor, order.status, becomes, reason, correlation_id)
+    add_events(session, [asked])
+    return order_with_items(session, order_id)
 
 
-def _send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:
-    sent = enqueue(session, saga.place(_place_message(order, items, correlation_id)).tasks)
-    open_saga(session, order.id, "place", 0, correlation_id, sent)
+def _begin_cancel(session: Session, order_id: UUID, reason: str, correlation_id: str) -> int:
+    earlier = saga_of(session, order_id)
+    no: int = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
+    _set(session, order_id, status=S.CANCELLING, reason=reason)
+    chains.send_cancel(session, order_id, no, correlation_id)
+    return no
 
 
-def _send_cancel(session: Session, order_id: UUID, no: int, correlation_id: str) -> None:
-    sent = enqueue(session, saga.cancel(saga.message(order_id, "cancel", no, correlation_id)).tasks)
-    open_saga(session, order_id, "cancel", no, correlation_id, sent)
-
-
-def _place_message(order: Row[Any], items: list[Any], correlation_id: str | None) -> saga.Order:
-    lines = [{"product_id": str(each["product_id"]), "quantity": each["quantity"]} for each in items]
-    return saga.message(order.id, "place", 0, correlation_id, address=order.delivery_address, lines=lines)
+def _check_backlog(session: Session, key: RequestKey | None) -> None:
+    """Is there room for a new order? One that is there already needs none. Raises TooManyOpenOrders."""
+    backlog: Backlog | None = session.info.get("backlog")
+    if backlog is None or not backlog.is_full(session):
+        return
+    if key is None or replay_of(session, orders, key) is None:
+        raise TooManyOpenOrders(backlog.most)
 
 
 def _address_of(session: Session, customer_id: UUID) -> str:

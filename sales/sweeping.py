@@ -1,9 +1,11 @@
 """Orders that stopped moving are moved on: the second line behind the messages.
 
-Takes a session, never commits; each function does at most 100 orders at a time, so that an outage brings no storm.
+Takes a session, never commits; each function does at most 100 orders at a time. An outage brings no storm: as long as
+nothing gets through, one order in five minutes is sent again, to find out whether anything does.
 Any number of sweepers may work at once: what one has locked, the others leave alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,9 +19,9 @@ from chassis.idempotency import forget_keys
 from chassis.outbox import enqueue
 from chassis.settings import settings
 from sales import saga
+from sales.chains import resend
 from sales.faults import flag
 from sales.models import customers, orders
-from sales.service import resend
 
 log = structlog.get_logger()
 
@@ -34,30 +36,47 @@ MOST_KEYS = 1_000
 KEYED: tuple[Table, ...] = (customers, orders)
 
 # Past its deadline is not enough: it may be waiting in a queue, and sending it again would only make the queue longer.
-# - lost: a chain of the same kind that was begun after this one was last sent has reached its last step. Queues are
-#   first in, first out, so this one would have got there before it.
-# - quiet: no chain of this kind has ended for long, so that nobody can say which messages are lost.
+# - lost: a chain of the same kind that was begun no earlier than this one was last sent has reached its last step, and
+#   longer ago than a chain may take. Queues are first in, first out, so this one would have got there before it;
+#   several workers on one queue overtake each other, but not for that long.
+# - probe: nothing of this kind has got there for long, so that nobody can say which messages are lost. Then one order
+#   is sent again, and no other for as long: if it gets through, whatever was sent before it is lost, and if it does
+#   not, sending more would not help either. The one that was tried least, and of these the youngest, which says most.
 # Each kind for itself: a lost cancel would otherwise wait for the next cancel as long as orders are placed.
-_DUE = """
-    WITH finished AS MATERIALIZED (
+_PROGRESS = """
+    progress AS MATERIALIZED (
         SELECT kind,
             (SELECT max(other.started_at) FROM order_sagas AS other
-             WHERE other.kind = kinds.kind AND other.reached_end) AS youngest,
-            coalesce(
+             WHERE other.kind = kinds.kind AND other.reached_end AND other.closed_at < now() - :overtaken_for
+            ) AS youngest,
+            coalesce(greatest(
                 (SELECT max(other.closed_at) FROM order_sagas AS other
-                 WHERE other.kind = kinds.kind) < now() - :quiet_after, true) AS quiet
+                 WHERE other.kind = kinds.kind AND other.reached_end),
+                (SELECT max(other.sent_at) FROM order_sagas AS other
+                 WHERE other.kind = kinds.kind AND other.deadline IS NOT NULL AND other.sends > 0)
+            ) < now() - :quiet_after, true) AS quiet
         FROM (VALUES ('place'), ('cancel')) AS kinds(kind)
     )
-    SELECT order_sagas.*, coalesce(sent_at < youngest, false) AS lost
-    FROM order_sagas JOIN finished USING (kind)
-    WHERE deadline < now() AND (sent_at < youngest OR quiet)
+"""
+_DUE = """
+    SELECT order_sagas.*, coalesce(sent_at <= youngest, false) AS lost, quiet
+    FROM order_sagas JOIN progress USING (kind)
+    WHERE deadline < now() AND (sent_at <= youngest OR quiet)
         AND NOT EXISTS (SELECT FROM outbox WHERE outbox.id = order_sagas.outbox_id)
 """
 _CANDIDATES = text(
-    f"{_DUE} AND NOT EXISTS (SELECT FROM orders WHERE orders.id = order_id AND needs_attention)"
-    " ORDER BY deadline LIMIT :most"
+    f"""
+    WITH {_PROGRESS}, due AS (
+        {_DUE} AND NOT EXISTS (SELECT FROM orders WHERE orders.id = order_id AND needs_attention)
+    )
+    (SELECT order_id FROM due WHERE lost ORDER BY deadline LIMIT :most)
+    UNION
+    (SELECT DISTINCT ON (kind) order_id FROM due WHERE quiet ORDER BY kind, sends, started_at DESC)
+    """
 )
-_STILL_DUE = text(f"{_DUE} AND order_id = ANY(CAST(:ids AS uuid[])) ORDER BY order_id FOR UPDATE OF order_sagas")
+_STILL_DUE = text(
+    f"WITH {_PROGRESS} {_DUE} AND order_id = ANY(CAST(:ids AS uuid[])) ORDER BY order_id FOR UPDATE OF order_sagas"
+)
 
 _ASK = text(
     """
@@ -86,27 +105,26 @@ class Swept:
 
 
 def move_on(session: Session) -> Swept:
-    """Send the chains again of orders that are past their deadline and lost, or that nothing has moved for long.
+    """Send the chains again of orders that are past their deadline and lost; while nothing moves, one as a probe.
 
-    A try at a lost one counts, and after ten of them the order is put before people. While all is quiet tries do not
-    count: an outage flags nobody. An order whose own message is still in the outbox, or that is flagged, is left alone.
+    A try at a lost one counts, and after ten of them the order is put before people. A probe does not count: an outage
+    flags nobody. An order whose own message is still in the outbox, or that is flagged, is left alone.
     """
     swept = Swept()
-    quiet_after = timedelta(seconds=settings().quiet_after)
-    late = session.execute(_CANDIDATES, {"quiet_after": quiet_after, "most": MOST}).all()
-    known = _lock([each.order_id for each in late], session)
+    limits = {
+        "quiet_after": timedelta(seconds=settings().quiet_after),
+        "overtaken_for": timedelta(seconds=settings().saga_deadline),
+    }
+    late = session.execute(_CANDIDATES, {**limits, "most": MOST}).scalars().all()
+    known = _lock(late, session)
     # Looked at again under the lock: another sweeper, or the order's own message, may have been faster.
-    still = (
-        session.execute(_STILL_DUE, {"quiet_after": quiet_after, "ids": [str(each) for each in known]}).all()
-        if known
-        else []
-    )
+    still = session.execute(_STILL_DUE, {**limits, "ids": [str(each) for each in known]}).all() if known else []
     for under_way in still:
         _move_on(session, known[under_way.order_id], under_way, swept)
     return swept
 
 
-def _lock(order_ids: list[UUID], session: Session) -> dict[UUID, Row[Any]]:
+def _lock(order_ids: Sequence[UUID], session: Session) -> dict[UUID, Row[Any]]:
     found = session.execute(
         select(orders)
         .where(orders.c.id.in_(order_ids), ~orders.c.needs_attention)
@@ -124,10 +142,11 @@ def _move_on(session: Session, order: Row[Any], under_way: Row[Any], swept: Swep
         swept.flagged += 1
         log.error("order_flagged", reason=reason, **what)
         return
-    resend(session, order, under_way, attempts=under_way.attempts + under_way.lost, sends=under_way.sends + 1)
+    counts = {"attempts": under_way.attempts + under_way.lost, "sends": under_way.sends + 1}
+    resend(session, order, under_way, anew=under_way.lost, **counts)
     swept.resent += 1
     swept.lost += under_way.lost
-    log.warning("chain_sent_again", why="lost" if under_way.lost else "quiet", sends=under_way.sends + 1, **what)
+    log.warning("chain_sent_again", why="lost" if under_way.lost else "probe", sends=under_way.sends + 1, **what)
 
 
 def ask_delivery(session: Session) -> int:

@@ -64,12 +64,17 @@ def open_saga(session: Session, order_id: UUID, kind: str, no: int, correlation_
     session.execute(statement.on_conflict_do_update(index_elements=["order_id"], set_=started))
 
 
-def saga_sent_again(session: Session, order_id: UUID, outbox_id: int, *, attempts: int, sends: int) -> None:
+def saga_sent_again(
+    session: Session, order_id: UUID, outbox_id: int, *, attempts: int, sends: int, anew: bool = False
+) -> None:
     """The chain that is under way was sent once more; the deadline doubles with every re-send before this one.
 
-    ``attempts`` are the re-sends of a chain that was really lost, ``sends`` all of them.
+    ``attempts`` are the re-sends of a chain that was really lost, ``sends`` all of them. ``anew`` when nothing of what
+    was sent before can arrive any more: where this copy gets to, all that was sent before it has got to.
     """
-    again = {"outbox_id": outbox_id, "attempts": attempts, "sends": sends, "last_error": None}
+    again: dict[str, Any] = {"outbox_id": outbox_id, "attempts": attempts, "sends": sends, "last_error": None}
+    if anew:
+        again["started_at"] = func.now()
     session.execute(
         update(order_sagas)
         .where(order_sagas.c.order_id == order_id)

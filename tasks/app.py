@@ -3,8 +3,6 @@
 ``celery -A tasks.inventory worker -P threads -c 1`` works with nothing else said: it consumes inventory's queues only.
 """
 
-import logging
-from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +14,7 @@ from chassis.logs import configure_logs
 from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import settings
 from tasks import topology
+from tasks.admission import Admission
 
 log = structlog.get_logger()
 
@@ -46,21 +45,6 @@ class TopologyCheck(bootsteps.StartStopStep):  # type: ignore[misc]
             raise WorkerShutdown(78) from error
 
 
-class KeepUnreadable(bootsteps.StartStopStep):  # type: ignore[misc]
-    """What is no message of ours goes to the dead letters, and so before people; Celery would throw it away."""
-
-    requires = ("celery.worker.consumer.connection:Connection",)
-
-    def __init__(self, consumer: Any, **options: Any) -> None:
-        super().__init__(consumer, **options)
-        consumer.on_decode_error = partial(self._reject, consumer)
-
-    @staticmethod
-    def _reject(consumer: Any, message: Any, error: Exception) -> None:
-        log.error("unreadable_message", error=str(error), content_type=message.content_type)
-        message.reject_log_error(logging.getLogger(__name__), consumer.connection_errors)
-
-
 class Ready(bootsteps.StartStopStep):  # type: ignore[misc]
     """A worker says that it is ready for as long as it consumes: while the broker is away, or its loop hangs, it
     does not."""
@@ -80,7 +64,7 @@ class Ready(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 app.steps["consumer"].add(TopologyCheck)
-app.steps["consumer"].add(KeepUnreadable)
+app.steps["consumer"].add(Admission)
 app.steps["consumer"].add(Ready)
 
 

@@ -129,5 +129,6 @@ class Publisher:
 
 
 def _seen_in_flower(bundle: list[Any]) -> str:
-    ids = [str(order.get("order_id")) if isinstance(order, dict) else "?" for order in bundle]
+    # It travels in a header, and the broker closes the connection over headers that fill more than a frame.
+    ids = [str(order.get("order_id"))[:36] if isinstance(order, dict) else "?" for order in bundle]
     return f"{len(ids)} orders: {', '.join(ids[:8])}" + (" ..." if len(ids) > 8 else "")

@@ -22,13 +22,14 @@ from kombu.message import Message
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from celeryconfig import STAND_IN, dead_queue, task_queues
-from chassis.database import Fault, fault_of, open_database, transaction
+from celeryconfig import STAND_IN, accept_content, dead_queue, task_queues
+from chassis.database import Fault, fault_of, open_database, storable, transaction
 from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import Settings
 from sales.faults import keep_dead_letter
 from sales.messages import DeadLetter
 from tasks import topology
+from tasks.admission import is_id, why_unreadable
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 #: Why the broker gives a message up, in its own words and in ours.
 _WHY = {
-    "rejected": "rejected, no worker here knows the task or can read the message",
+    "rejected": "rejected by its worker",
     "delivery_limit": "delivered too often without an end",
     "expired": "waited longer than the queue allows",
     "maxlen": "the queue was full",
@@ -96,6 +97,7 @@ class Quarantine:
                 connection.channel(),
                 queues,
                 auto_declare=False,
+                accept=accept_content,
                 on_message=self._keep,
                 on_decode_error=lambda message, _error: self._keep(message),
                 prefetch_count=PREFETCH,
@@ -145,17 +147,20 @@ def read_letter(message: Message) -> DeadLetter:
     queue, reason, count = _death(headers.get("x-death"), routing_key)
     task = headers.get("task")
     body = _celery_body(raw) if isinstance(task, str) else None
+    why = why_unreadable(message)
     # What is no message of ours has no id that could be trusted to be its own.
-    ours = body is not None and isinstance(headers.get("id"), str)
+    ours = body is not None and is_id(headers.get("id"))
+    fingerprint = hashlib.sha256(queue.encode() + b"\n" + raw).hexdigest()
     found = _ORDER_ID.findall(raw.decode("utf-8", "replace"))
     return DeadLetter(
-        message_id=_clean(headers["id"]) if ours else hashlib.sha256(queue.encode() + b"\n" + raw).hexdigest(),
+        message_id=storable(headers["id"]) if ours else fingerprint,
+        fingerprint=fingerprint,
         order_ids=sorted({UUID(each) for each in found}),
-        queue=_clean(queue),
-        task=_clean(task) if isinstance(task, str) else None,
+        queue=storable(queue),
+        task=storable(task) if isinstance(task, str) else None,
         body=body or _as_it_came(raw, message.content_type),
         headers=msgspec.to_builtins(headers, enc_hook=repr),
-        reason=_clean(reason),
+        reason=storable(f"{reason}: {why}" if why else reason),
         count=count,
     )
 
@@ -196,11 +201,6 @@ def _death(deaths: Any, routing_key: str) -> tuple[str, str, int]:
     queue, why, count = last.get("queue") or routing_key, last.get("reason") or "unknown", last.get("count")
     reason = f"dead-lettered in {queue}: {_WHY.get(why, why)}"
     return str(queue), reason, min(max(count, 1), MOST_DEATHS) if isinstance(count, int) else 1
-
-
-def _clean(words: str) -> str:
-    """What PostgreSQL takes as text: no U+0000, no half of a surrogate pair."""
-    return words.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def run_quarantine(settings: Settings) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from celeryconfig import QUEUE_OF_TASK
 from chassis.attempts import count_attempt, forget_attempts
-from chassis.database import after_commit
+from chassis.database import after_commit, storable
 from chassis.errors import ConveyorError
 from chassis.outbox import Link, enqueue
 from tasks.app import app
@@ -127,7 +127,7 @@ def work(message: Message, service: str, handler: Handler[Received], receives: t
         except Reject:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = storable(f"{type(error).__name__}: {error}")
             log.error("step_failed", task=message.task, message_id=message.id, exc_info=error)
             if message.several:
                 return patiently(partial(_split, message=message))
@@ -204,7 +204,7 @@ def _record_fault(session: Session, message: Message, reason: str) -> None:
     order = message.bundle[0] if message.bundle and isinstance(message.bundle[0], dict) else {}
     # What cannot be read is in the body all the same; the fault itself has to be readable.
     known = {
-        name: order.get(name) if isinstance(order.get(name), str) else None
+        name: storable(order[name]) if isinstance(order.get(name), str) else None
         for name in ("order_id", "kind", "correlation_id")
     }
     fault = {

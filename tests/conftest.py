@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,8 +14,20 @@ from conveyor.embedded.postgres import Postgres
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ, installed
 from conveyor.embedded.valkey import Valkey
+from tests import release_before
 
 SERVICES = ("sales", "inventory", "delivery")
+E2E = Path(__file__).parent / "e2e"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With two test processes (``make test``) a file stays together, and so do the tests that share whole stacks."""
+    item.add_marker(pytest.mark.xdist_group("e2e" if item.path.is_relative_to(E2E) else str(item.path)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: the other test process does the rest meanwhile."""
+    items.sort(key=lambda item: not item.path.is_relative_to(E2E))
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +90,9 @@ def inventory_sessions(databases: Settings) -> sessionmaker[Session]:
 @pytest.fixture(scope="session")
 def delivery_sessions(databases: Settings) -> sessionmaker[Session]:
     return open_database("delivery", databases)
+
+
+@pytest.fixture(scope="session")
+def tree_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of the release before."""
+    return release_before.check_out(tmp_path_factory.mktemp("release") / "before")

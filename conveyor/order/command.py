@@ -11,6 +11,7 @@ import click
 
 from conveyor.client import Gateway, Refused
 from conveyor.order import shown
+from conveyor.order.compensate import compensate
 from conveyor.order.follow import OPEN, follow
 from conveyor.order.naming import Item, Price, customer_id, lines
 from conveyor.order.resume import resume
@@ -49,6 +50,7 @@ def order() -> None:
 
 
 order.add_command(resume)
+order.add_command(compensate)
 
 
 @order.command()

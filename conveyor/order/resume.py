@@ -8,7 +8,7 @@ import click
 from chassis.database import open_database
 from conveyor.databases import asking
 from conveyor.target import target
-from sales import service
+from sales import queries, service
 
 
 @click.command()
@@ -26,4 +26,7 @@ def resume(order_id: UUID, reason: str | None, actor: str) -> None:
     """
     with asking(open_database("sales", target())) as session:
         order = service.resume(session, order_id, actor, reason)
+        waits = queries.waiting_about(session, order_id)
     click.echo(f"{order_id}: resumed; it is {order['status']}")
+    if waits is not None:
+        click.echo(f"A message about it still waits: conveyor quarantine show {waits.message_id}")

@@ -11,6 +11,8 @@ Event = Mapping[str, Any]
 def in_full(order: Order, events: Iterable[Event]) -> Iterator[str]:
     """An order with its lines and its timeline."""
     yield headline(order)
+    if order.get("needs_attention"):
+        yield f"needs attention: {_attention(order)}"
     yield f"customer {order['customer_id']}, placed {moment(order['created_at'])}"
     yield f"to {' '.join(order['delivery_address'].split())}"
     for line in order["items"]:
@@ -37,8 +39,12 @@ def headline(order: Order) -> str:
 def row(order: Order) -> str:
     """An order in a list."""
     total = f"{order['total_amount']} {order['currency']}" if order["total_amount"] is not None else "-"
-    flag = "  NEEDS ATTENTION" if order["needs_attention"] else ""
+    flag = f"  NEEDS ATTENTION: {_attention(order)}" if order["needs_attention"] else ""
     return f"{order['id']}  {moment(order['created_at'])}  {order['status']:<16} {total:>16}{flag}"
+
+
+def _attention(order: Order) -> str:
+    return " ".join((order.get("attention_reason") or "nobody has noted why").split())
 
 
 def happened(event: Event, began: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from sqlalchemy import text
 
-from conveyor.databases import Databases
+from conveyor.databases import Readable
 
 #: Orders of one range.
 RANGE = 2_000
@@ -102,7 +102,7 @@ FROM deliveries WHERE {order_id} GROUP BY order_id ORDER BY order_id"""
 Row = TypeVar("Row", InSales, InInventory, InDelivery)
 
 
-def every_order(databases: Databases) -> Iterator[Facts]:
+def every_order(databases: Readable) -> Iterator[Facts]:
     """The facts of every order that any of the databases knows, sorted by id."""
     start: str | None = None
     while True:
@@ -116,14 +116,14 @@ def every_order(databases: Databases) -> Iterator[Facts]:
         start = end
 
 
-def these_orders(databases: Databases, order_ids: Sequence[str]) -> Iterator[Facts]:
+def these_orders(databases: Readable, order_ids: Sequence[str]) -> Iterator[Facts]:
     """The facts of these orders, as they are now; an order that nobody knows any more is left out."""
     for first in range(0, len(order_ids), RANGE):
         ids = list(order_ids[first : first + RANGE])
         yield from _merged(databases, "{id} = ANY(CAST(:ids AS uuid[]))", ids=ids)
 
 
-def _end_of_range(databases: Databases, start: str | None) -> str | None:
+def _end_of_range(databases: Readable, start: str | None) -> str | None:
     """The first order id behind the range that begins here; None where it goes to the end."""
     with databases.reading("sales") as connection:
         found = connection.execute(
@@ -136,7 +136,7 @@ def _end_of_range(databases: Databases, start: str | None) -> str | None:
 
 
 def _merged(
-    databases: Databases,
+    databases: Readable,
     condition: str,
     start: str | None = None,
     end: str | None = None,
@@ -166,7 +166,7 @@ def _merged(
 
 
 def _stream(
-    databases: Databases, service: str, query: str, condition: str, values: Mapping[str, object], shape: type[Row]
+    databases: Readable, service: str, query: str, condition: str, values: Mapping[str, object], shape: type[Row]
 ) -> Iterator[Row]:
     statement = chosen(query, condition)
     used = {name: value for name, value in values.items() if f":{name}" in statement}

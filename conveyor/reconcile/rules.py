@@ -25,7 +25,7 @@ RESERVATIONS: dict[str, tuple[str | None, ...]] = {
     S.PENDING: (None, "held", "refused"),
     S.CANCELLING: (None, "held", "refused", "released"),
     S.CANCELLED: ("released", "refused"),
-    S.REJECTED: (None, "refused"),
+    S.REJECTED: (None, "refused", "released"),
     **dict.fromkeys(SHIPPING, ("held",)),
 }
 NOTHING = "nothing"
@@ -56,7 +56,7 @@ def deviations_of(facts: Facts) -> Iterator[Deviation]:
         yield from _orphans(facts)
         return
     for found in (
-        *_lines_and_total(facts.sales),
+        *_lines_and_total(facts.sales, facts.inventory),
         *_saga(facts.sales),
         *_stock(facts.sales, facts.inventory),
         *_parcel(facts.sales, facts.inventory, facts.delivery),
@@ -79,12 +79,14 @@ def _orphans(facts: Facts) -> Iterator[Deviation]:
         yield Deviation("orphan_delivery", facts.order_id, f"a delivery, {facts.delivery.status}", missing)
 
 
-def _lines_and_total(order: InSales) -> Iterator[Finding]:
+def _lines_and_total(order: InSales, stock: InInventory | None) -> Iterator[Finding]:
     if not order.lines:
         yield "lines", "an order without lines", "at least one line"
     if order.total is None:
         if order.status in SHIPPING:
             yield "total", f"no total, {order.status}", "a total: the order was priced before it shipped"
+        elif order.status == S.PENDING and stock and stock.state == "held":
+            yield "total", "no total, reservation held", "a total: the order was priced before its stock was taken"
     elif order.unpriced or order.total != order.worth:
         yield "total", f"total {order.total}", f"{order.worth or 0}{', of lines without price' * order.unpriced}"
 

@@ -12,6 +12,7 @@ from chassis.settings import Settings
 from conveyor.databases import Databases
 from conveyor.reconcile import leftovers
 from conveyor.reconcile.facts import RANGE, Facts, every_order, these_orders
+from conveyor.reconcile.orphan import settled_orphans
 from conveyor.reconcile.rules import Deviation, changed_since, deviations_of, in_flight
 from conveyor.reconcile.stock import every_product
 
@@ -55,37 +56,56 @@ def reconcile(
             findings.checked["products"] += 1
             yield from wrong
         moving: Moving = {}
-        for number, wrong in enumerate(_first_look(databases, findings, moving, settled), start=1):
+        judge = _Judge(settled, settled_orphans(databases))
+        for number, wrong in enumerate(_first_look(databases, findings, moving, judge), start=1):
             if number % RANGE == 0:
                 advance(RANGE)
             yield from wrong
         if moving or before.found:
             wait(settle)
         yield from leftovers.second_look(databases, settings, before)
-        yield from _look_again(databases, moving, settled, lambda: wait(settle))
+        yield from _look_again(databases, moving, judge, lambda: wait(settle))
+        if judge.decided:
+            findings.checked["orphans that somebody has decided about"] = len(judge.decided)
         findings.checked["messages waiting in quarantine"] = leftovers.waiting(databases)
         yield from leftovers.unnoticed(databases)
 
 
-def _first_look(databases: Databases, findings: Findings, moving: Moving, settled: bool) -> Iterator[list[Deviation]]:
+@dataclass(frozen=True)
+class _Judge:
+    """What counts: with ``settled`` an order in flight does, too; what somebody has decided about does not."""
+
+    settled: bool
+    decided: set[str]
+
+    def deviations(self, facts: Facts) -> list[Deviation]:
+        if facts.sales is None and facts.order_id in self.decided:
+            return []
+        found = list(deviations_of(facts))
+        if self.settled and facts.sales and in_flight(facts) and not facts.sales.flagged:
+            found.append(Deviation("in_flight", facts.order_id, facts.sales.status, "an order that has ended"))
+        return found
+
+
+def _first_look(databases: Databases, findings: Findings, moving: Moving, judge: _Judge) -> Iterator[list[Deviation]]:
     """For each order its deviations if it stands still; the suspects among the others are put into ``moving``."""
     recently = _now(databases) - timedelta(seconds=SETTLE)
     for facts in every_order(databases):
         _count(findings.checked, facts)
-        found = _deviations(facts, settled)
+        found = judge.deviations(facts)
         if found and (in_flight(facts) or changed_since(facts, recently)):
             moving[facts.order_id] = hash(facts)
             found = []
         yield found
 
 
-def _look_again(databases: Databases, moving: Moving, settled: bool, wait: Callable[[], None]) -> Iterator[Deviation]:
+def _look_again(databases: Databases, moving: Moving, judge: _Judge, wait: Callable[[], None]) -> Iterator[Deviation]:
     """Deviations that are still there. An order about which anything has changed meanwhile gets another look."""
     for look in range(1, LOOKS + 1):
         suspects, last = moving, look == LOOKS
         moving = {}
         for facts in these_orders(databases, list(suspects)):
-            found = _deviations(facts, settled)
+            found = judge.deviations(facts)
             if found and hash(facts) != suspects[facts.order_id] and not last:
                 moving[facts.order_id] = hash(facts)
             else:
@@ -93,13 +113,6 @@ def _look_again(databases: Databases, moving: Moving, settled: bool, wait: Calla
         if not moving:
             return
         wait()
-
-
-def _deviations(facts: Facts, settled: bool) -> list[Deviation]:
-    found = list(deviations_of(facts))
-    if settled and facts.sales and in_flight(facts) and not facts.sales.flagged:
-        found.append(Deviation("in_flight", facts.order_id, facts.sales.status, "an order that has ended"))
-    return found
 
 
 def _count(checked: Counter[str], facts: Facts) -> None:

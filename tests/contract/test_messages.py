@@ -6,8 +6,12 @@ step may say.
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -215,3 +219,46 @@ def test_sales_knows_every_state_that_a_delivery_of_a_living_order_has() -> None
 def test_delivery_takes_every_move_that_sales_asks_for(wanted: str) -> None:
     order = {**wire(ORDERS["move"]), "to_status": wanted}
     assert msgspec.convert(order, delivery.UpdateDelivery).to_status == wanted
+
+
+#: Printed by either release: every message of every chain, and what its own receivers make of those of the other.
+_TRAVELS = "from tests.contract.test_messages import TRAVELS; import json; print(json.dumps(TRAVELS))"
+_HEARD = """
+import json, sys, msgspec
+from tests.contract.test_messages import registered, wire
+for kind, task, order in json.load(sys.stdin):
+    heard = msgspec.convert(order, registered(task)["receives"])
+    print(json.dumps(wire({name: msgspec.to_builtins(getattr(heard, name)) for name in heard.__struct_fields__})))
+"""
+
+
+def run(tree: Path, code: str, given: Any = None) -> str:
+    """What this Python prints in the tree of a release."""
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        cwd=tree,
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_what_the_release_before_says_is_understood_and_nothing_of_it_is_lost(tree_before: Path) -> None:
+    travels = json.loads(run(tree_before, _TRAVELS))
+    assert travels
+    for _, task, order in travels:
+        heard = msgspec.convert(order, registered(task)["receives"])
+        meant = {name: order[name] for name in heard.__struct_fields__ if name in order}
+        assert wire({name: msgspec.to_builtins(getattr(heard, name)) for name in meant}) == meant, task
+
+
+def test_the_release_before_understands_what_this_one_says_and_loses_nothing_that_it_knows(tree_before: Path) -> None:
+    tasks_before = {task for _, task, _ in json.loads(run(tree_before, _TRAVELS))}
+    known = [each for each in TRAVELS if each[1] in tasks_before]
+    heard = [json.loads(line) for line in run(tree_before, _HEARD, given=wire(known)).splitlines()]
+    for (_, task, order), fields in zip(known, heard, strict=True):
+        meant = {name: order[name] for name in fields if name in order}
+        assert {name: fields[name] for name in meant} == meant, task

@@ -163,3 +163,12 @@ def test_the_docs_page_needs_nothing_from_outside(name: str) -> None:
         with client.get(f"/docs/{asset}") as answer:
             assert answer.status_code == 200
     assert '"validatorUrl": null' in page.text
+
+
+def test_what_operators_do_is_not_public_while_there_is_no_login(
+    documents: dict[str, Any], public: dict[str, Any]
+) -> None:
+    tagged = [name for name, each in operations(documents["sales"]).items() if each["tags"] == ["operators"]]
+    assert len(tagged) == 6
+    internal = {name.partition(" ")[2] for name in tagged}
+    assert not internal & set(public["paths"])

@@ -139,15 +139,15 @@ OUTBOX_OF_A_REQUEST = Guard(
         "serve-sales": """
 from chassis.database import after_commit, transaction
 from chassis.web import database
-from sales import service
-enqueue = service.enqueue
+from sales import chains
+enqueue = chains.enqueue
 def enqueue_afterwards(session, links):
     def send():
         with transaction(database()) as another:
             enqueue(another, links)
     after_commit(session, send)
     return 0
-service.enqueue = enqueue_afterwards
+chains.enqueue = enqueue_afterwards
 """
     }
 )

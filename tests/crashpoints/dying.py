@@ -9,6 +9,7 @@ transactions, and few names of our code.
 """
 
 import functools
+import itertools
 import os
 import re
 import threading
@@ -140,6 +141,16 @@ def before_commit(hook: Hook) -> None:
 def after_commit(hook: Hook) -> None:
     """PostgreSQL has confirmed the commit, and nothing was done since."""
     _at_commit("after_commit", hook)
+
+
+def after_commits(count: int) -> Callable[[Hook], None]:
+    """So many commits are confirmed: of a process that commits in several databases, one after the other."""
+
+    def moment(hook: Hook) -> None:
+        seen = itertools.count(1)
+        _at_commit("after_commit", lambda: hook() if next(seen) == count else None)
+
+    return moment
 
 
 def _at_commit(name: str, hook: Hook) -> None:

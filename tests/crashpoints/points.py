@@ -83,6 +83,11 @@ REQUESTS = (
     _request("sales", "PUT status", "sales.change_status", "move", written("orders"), OUTBOX_INSERT),
     _request("sales", "PUT status Cancelled", "sales.change_status", "cancel_by_status", written("orders"),
              OUTBOX_INSERT),
+    _request("sales", "POST resume", "operators.resume_order", "resume", written("orders"), OUTBOX_INSERT),
+    _request("sales", "POST compensate", "operators.compensate_order", "compensate", written("orders"), OUTBOX_INSERT),
+    _request("sales", "POST replay", "operators.replay_message", "replay", written("quarantine"), OUTBOX_INSERT),
+    _request("sales", "POST drop", "operators.drop_message", "drop", written("quarantine"),
+             written("quarantine_actions", "after it is on record")),
     _request("inventory", "POST /products", "products.create_product", "add_product", written("products"),
              written("stock_movements", "after the opening stock")),
     _request("inventory", "PATCH /products", "products.change_product", "change_product", written("products")),
@@ -234,12 +239,26 @@ SWEEPER = (
     _round("old keys", "forget_old_keys", "old_keys", written("customers", "after the key is forgotten")),
 )
 
-#: Operators' commands that change something; each is a process of its own that works on the database directly.
+def _command(name: str, story: str, *points: Point) -> Place:
+    return Place(name, name, story, "anywhere", points)
+
+
+#: Operators' commands that change something; each is a process of its own that works on the databases directly.
 COMMANDS = (
-    Place("order resume", "order resume", "resume", "anywhere", (OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT)),
-    Place("quarantine replay", "quarantine replay", "replay", "anywhere", (OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT)),
-    Place("quarantine drop", "quarantine drop", "drop", "anywhere",
-          (written("quarantine", "after the message is settled"), BEFORE_COMMIT, AFTER_COMMIT)),
+    _command("order resume", "resume", OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT),
+    _command("order compensate", "compensate", OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT),
+    _command("quarantine replay", "replay", OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT),
+    _command("quarantine drop", "drop", written("quarantine_actions", "after it is on record"), BEFORE_COMMIT,
+             AFTER_COMMIT),
+    _command("reconcile --repair", "repair", written("repairs", "after it is on record"), BEFORE_COMMIT, AFTER_COMMIT),
+    _command(
+        "orphan give-up",
+        "orphan",
+        written("deliveries", "after the parcel is stopped"),
+        written("reservations", "after the stock is back"),
+        *(Point(f"after commit {number} of 3", "delivery first, then inventory, then sales", f"after_commits({number})")
+          for number in (1, 2, 3)),
+    ),
 )  # fmt: skip
 
 PLACES = (*REQUESTS, *GATEWAY, *STEPS, *RELAYS, *QUARANTINE, *SWEEPER, *COMMANDS)

@@ -21,6 +21,8 @@ from tests.integration.pipeline.processes import wait_until
 
 Story = Callable[[Sweep, Death], None]
 
+_FLAG = "UPDATE orders SET needs_attention = true WHERE id = :order"
+
 
 def _while_dying(death: Death, request: Request) -> dict[str, Any]:
     """Send a request whose way leads to the death; then, as a client does, until it is answered."""
@@ -127,9 +129,7 @@ def open_delivery(sweep: Sweep, death: Death) -> None:
     sweep.stock[product] -= 1
     wait_until(sweep.held)
     by_hand = sweep.request("POST", "/deliveries", {"order_id": order, "address": "by hand"}, done=(409,))
-    by_hand.shop = copy(sweep.shop)
-    by_hand.shop.url = sweep.setting("delivery_url")  # this is no public route
-    _while_dying(death, by_hand)
+    _while_dying(death, _not_public(sweep, "delivery", by_hand))
     sweep.let_go()
     sweep.becomes(order, "Pending Shipment")
 
@@ -181,6 +181,7 @@ def lost_place(sweep: Sweep, death: Death) -> None:
     with death:
         order = _lose(sweep, "place", product)
         sweep.shipped(product)
+        _an_hour_passes(sweep)
     sweep.stock[product] -= 1
     sweep.becomes(order, "Pending Shipment")
 
@@ -191,8 +192,9 @@ def lost_cancel(sweep: Sweep, death: Death) -> None:
     with death:
         _lose(sweep, "cancel", order)
         sweep.request("POST", f"/orders/{other}/cancel").insist()
+        sweep.becomes(other, "Cancelled")
+        _an_hour_passes(sweep)
     sweep.stock[product] += 2
-    sweep.becomes(other, "Cancelled")
     sweep.becomes(order, "Cancelled")
 
 
@@ -202,6 +204,7 @@ def lost_too_often(sweep: Sweep, death: Death) -> None:
     with death:
         order = _lose(sweep, "place", product, "UPDATE order_sagas SET attempts = 10 WHERE order_id = :order")
         sweep.shipped(product)
+        _an_hour_passes(sweep)
     await_flag(sweep, order)
     with transaction(sweep.pipeline.sessions["sales"]) as session:
         service.resume(session, UUID(order), "test")
@@ -224,16 +227,38 @@ def old_keys(sweep: Sweep, death: Death) -> None:
     sweep.until(lambda: sweep.ask("sales", query, key=key) == [(0,)], "an old key is remembered")
 
 
+def _operate(sweep: Sweep, death: Death, command: tuple[str, ...], path: str, body: dict[str, str]) -> None:
+    """An operator does something, by command or by the same request, and once more after the death."""
+    if death.process == " ".join(command[:2]):
+        with death:
+            sweep.command(*command)
+        sweep.command(*command)
+    else:
+        _while_dying(death, _not_public(sweep, "sales", sweep.request("POST", path, {"actor": "ada", **body})))
+
+
+def _not_public(sweep: Sweep, service_name: str, request: Request) -> Request:
+    request.shop = copy(sweep.shop)
+    request.shop.url = sweep.setting(f"{service_name}_url")
+    return request
+
+
 def resume(sweep: Sweep, death: Death) -> None:
     """An operator lets a flagged order go on whose message is lost."""
     product = sweep.add_product()
-    flag = "UPDATE orders SET needs_attention = true WHERE id = :order"
-    order = _lose(sweep, "place", product, flag)
+    order = _lose(sweep, "place", product, _FLAG)
     sweep.stock[product] -= 1
-    with death:
-        sweep.command("order", "resume", order)
-    sweep.command("order", "resume", order)
+    _operate(sweep, death, ("order", "resume", order), f"/orders/{order}/resume", {})
     sweep.becomes(order, "Pending Shipment")
+
+
+def compensate(sweep: Sweep, death: Death) -> None:
+    """An operator gives a flagged order up whose message is lost."""
+    order = _lose(sweep, "place", sweep.add_product(), _FLAG)
+    why = {"reason": "nobody waits for it"}
+    command = ("order", "compensate", order, "--reason", why["reason"])
+    _operate(sweep, death, command, f"/orders/{order}/compensate", why)
+    sweep.becomes(order, "Cancelled")
 
 
 def replay(sweep: Sweep, death: Death) -> None:
@@ -241,9 +266,7 @@ def replay(sweep: Sweep, death: Death) -> None:
     product = sweep.add_product()
     order, message = _misdirected(sweep, product)
     sweep.stock[product] -= 1
-    with death:
-        sweep.command("quarantine", "replay", message)
-    sweep.command("quarantine", "replay", message)
+    _operate(sweep, death, ("quarantine", "replay", message), f"/quarantine/{message}/replay", {})
     sweep.becomes(order, "Pending Shipment")
 
 
@@ -252,12 +275,41 @@ def drop(sweep: Sweep, death: Death) -> None:
     product = sweep.add_product()
     order, message = _misdirected(sweep, product)
     sweep.stock[product] -= 1
-    with death:
-        sweep.command("quarantine", "drop", message, "--reason", "not needed")
-    sweep.command("quarantine", "drop", message, "--reason", "not needed")
+    why = {"reason": "not needed"}
+    command = ("quarantine", "drop", message, "--reason", why["reason"])
+    _operate(sweep, death, command, f"/quarantine/{message}/drop", why)
     with transaction(sweep.pipeline.sessions["sales"]) as session:
         service.resume(session, UUID(order), "test")
     sweep.becomes(order, "Pending Shipment")
+
+
+def repair(sweep: Sweep, death: Death) -> None:
+    """A courier's news was lost, and reconcile mends what sales knows of the parcel."""
+    order = sweep.shipped(sweep.add_product())
+    _lose(sweep, "delivery.move", order)
+    command = ("reconcile", "--repair", "--settle", "1")
+    with death:
+        sweep.command(*command)
+    sweep.command(*command)
+    sweep.becomes(order, "In Transit")
+    [(records,)] = sweep.ask("sales", "SELECT count(*) FROM repairs WHERE subject = :order", order=order)
+    if records != 1:
+        raise Violation(f"the repair of {order} is on record {records} times")
+
+
+def orphan(sweep: Sweep, death: Death) -> None:
+    """Sales was restored from a backup in which this order was not yet; a person gives it up."""
+    product = sweep.add_product()
+    order = sweep.shipped(product)
+    sweep.stock[product] += 1
+    sweep.requests[:] = [each for each in sweep.requests if each.path != "/orders"]
+    for table in ("order_events", "order_sagas", "order_items"):
+        sweep.execute("sales", f"DELETE FROM {table} WHERE order_id = %s", order)
+    sweep.execute("sales", "DELETE FROM orders WHERE id = %s", order)
+    command = ("orphan", "give-up", order, "--reason", "the customer was paid back")
+    with death:
+        sweep.command(*command)
+    sweep.command(*command)
 
 
 def await_flag(sweep: Sweep, order: str) -> None:
@@ -305,15 +357,22 @@ def _misdirected(sweep: Sweep, product: str) -> tuple[str, str]:
 
 
 def _lose(sweep: Sweep, what: str, of: str, then: str = "SELECT :order") -> str:
-    """Do something whose message is lost, and let its deadline pass. Returns the order's id."""
+    """Do something whose message was lost two hours ago, and let its deadline pass. Returns the order's id."""
     with transaction(sweep.pipeline.sessions["delivery" if what == "delivery.move" else "sales"]) as session:
         order = {"place": _place, "cancel": _cancel, "delivery.move": _move}[what](session, sweep, of)
         session.execute(text("DELETE FROM outbox"))
         if what != "delivery.move":
-            late = text("UPDATE order_sagas SET deadline = now() - interval '1 s' WHERE order_id = :order")
-            session.execute(late, {"order": order})
+            ago = "sent_at = now() - interval '2 hours', started_at = now() - interval '2 hours'"
+            late = f"UPDATE order_sagas SET deadline = now() - interval '1 s', {ago} WHERE order_id = :order"
+            session.execute(text(late), {"order": order})
             session.execute(text(then), {"order": order})
     return order
+
+
+def _an_hour_passes(sweep: Sweep) -> None:
+    """The chains that have reached their end did so an hour ago: whatever has not got there is lost."""
+    ago = "started_at = started_at - interval '1 hour', closed_at = closed_at - interval '1 hour'"
+    sweep.execute("sales", f"UPDATE order_sagas SET {ago} WHERE reached_end")
 
 
 def _place(session: Session, sweep: Sweep, product: str) -> str:
@@ -341,6 +400,6 @@ STORIES: dict[str, Story] = {
     for each in (
         place, refused, cancel, cancel_by_status, late, move, courier, report, register, add_product, change_product,
         adjust_stock, open_delivery, fault, dead_letter, lost_place, lost_cancel, lost_too_often, old_keys, resume,
-        replay, drop,
+        compensate, replay, drop, repair, orphan,
     )
 }  # fmt: skip

@@ -15,8 +15,6 @@ invariant does not hold, and ``NeverReached`` (no violation: a mistake in the te
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -222,14 +220,14 @@ class Sweep:
         patch = ""
         if self.death and not self.death.happened and self.death.process == " ".join(arguments[:2]):
             patch = self.death.patch
-        code = f"{patch}\nfrom conveyor.cli import main\nmain({list(arguments)!r})"
-        python = [sys.executable, "-c", code]
-        ran = subprocess.run(python, env=self.pipeline.environment, capture_output=True, text=True)
+        code = f"exec({patch!r}, {{}})\nfrom conveyor.cli import main\nmain({list(arguments)!r})"
+        log = self.pipeline.folder / f"{uuid7().hex}.log"
+        status = self.pipeline.nursery.start(code, self.pipeline.environment, log).wait()
         if self.death:
-            self.death.codes.append(ran.returncode)
-        if ran.returncode not in (0, 137):
-            raise Violation(f"conveyor {' '.join(arguments)}: {ran.stdout}{ran.stderr}")
-        return ran.returncode
+            self.death.codes.append(status)
+        if status not in (0, 137):
+            raise Violation(f"conveyor {' '.join(arguments)}: {log.read_text()}")
+        return status
 
     def kill_all(self) -> None:
         for name in list(self.pipeline.running):
@@ -330,7 +328,7 @@ class Sweep:
 
     def publish(self, queue: str, task: str, bundle: list[Any], links: list[Any]) -> None:
         """Put a message into this queue, right or wrong."""
-        message_id = uuid7().hex
+        message_id = str(uuid7())
         headers = {"lang": "py", "task": task, "id": message_id, "root_id": message_id, "ignore_result": True}
         body = [[bundle], {}, {"chain": list(reversed(links)) or None}]
         with Connection(self.settings.broker_url) as connection:

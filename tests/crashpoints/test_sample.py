@@ -11,15 +11,15 @@ pytestmark = pytest.mark.rabbitmq
 SEND_AFTER_THE_COMMIT = """
 from chassis.database import after_commit, transaction
 from chassis.web import database
-from sales import service
-enqueue = service.enqueue
+from sales import chains
+enqueue = chains.enqueue
 def send_afterwards(session, links):
     def send():
         with transaction(database()) as another:
             enqueue(another, links)
     after_commit(session, send)
     return 0
-service.enqueue = send_afterwards
+chains.enqueue = send_afterwards
 """
 
 

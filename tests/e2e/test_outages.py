@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from uuid_utils.compat import uuid7
 
+from tests.e2e.pressure import database_away
 from tests.e2e.shop import Answer, Shop, each_at_once
 from tests.e2e.stack import Stack, until
 
@@ -84,6 +85,28 @@ def test_every_order_that_was_taken_finishes_though_the_database_was_killed(shop
     assert taken <= {each["id"] for each in shop.orders()}
     ended = shop.outcome()
     assert ended.keys() == {"Pending Shipment"}
+    assert dead_letters(shop.stack) == 0
+    left = 10_000 - ended["Pending Shipment"]
+    assert shop.invariants(product) == (left, left, ended["Pending Shipment"])
+
+
+@pytest.mark.parametrize("service", ["sales", "inventory", "delivery"])
+def test_every_order_that_was_taken_finishes_though_one_database_was_away(shop: Shop, service: str) -> None:
+    product = shop.add_product(stock=10_000)
+    with orders_arriving(shop, product) as answers:
+        with database_away(shop.stack, service):
+            enough = len(answers) + 60
+            until(lambda: len(answers) >= enough)
+        until(lambda: answers[-1].status == 201)
+    refused = [each for each in answers if each.status != 201]
+    assert (service == "sales") == bool(refused)
+    assert {each.status for each in refused} <= {503}
+    assert all(int(each.headers["Retry-After"]) > 0 for each in refused)
+    taken = {each.body["id"] for each in answers if each.status == 201}
+    ended = shop.outcome()
+    assert taken <= {each["id"] for each in shop.orders()}
+    assert ended.keys() == {"Pending Shipment"}
+    assert not any(each["needs_attention"] for each in shop.orders())
     assert dead_letters(shop.stack) == 0
     left = 10_000 - ended["Pending Shipment"]
     assert shop.invariants(product) == (left, left, ended["Pending Shipment"])

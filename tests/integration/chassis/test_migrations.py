@@ -1,6 +1,8 @@
 """Each service's history builds exactly what its code expects, and knows the way back."""
 
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +10,16 @@ from alembic import command
 from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from chassis.database import chassis_metadata, transaction
-from chassis.migrations import history, migrate
-from chassis.settings import Settings
+from chassis.database import chassis_metadata, open_database, transaction
+from chassis.migrations import SchemaNewer, history, migrate
+from chassis.settings import Settings, settings
+from conveyor.embedded.postgres import Postgres
+from sales import service as sales
+from tests import release_before
 from tests.conftest import SERVICES
 from tests.integration.conftest import Scratch
+from tests.integration.pipeline.processes import run_command
+from tests.integration.saga.paper_broker import World
 
 #: All that makes a table what it is, one row a fact; ``{0}`` is the schema that is looked into.
 _FACTS = """
@@ -75,6 +82,100 @@ def test_a_history_goes_down_to_nothing_and_up_again(scratch_database: Scratch, 
     assert (nothing, facts(sessions, "public")) == ({}, before)
 
 
+def migrate_back(service: str) -> None:
+    """To the last revision that the release before knows."""
+    migrate(service, release_before.migrations(service)[-1].partition("_")[0])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_release_before_finds_the_tables_that_it_made_itself(
+    scratch_database: Scratch, postgres: Postgres, tree_before: Path, service: str
+) -> None:
+    """Its own migrations, run by its own code, and ours taken back: what they share, such as the outbox, is frozen."""
+    sessions = scratch_database(service)
+    name = f"before_{service}"
+    url = postgres.create_database(name, service)
+    run_command(["migrate", service], {f"CONVEYOR_{service.upper()}_DATABASE_URL": url}, tree_before)
+    made_before = open_database(service, replace(settings(), **{f"{service}_database_url": url}))
+
+    migrate_back(service)
+
+    assert facts(sessions, "public") == facts(made_before, "public")
+    made_before.kw["bind"].dispose()
+    postgres.drop_database(name)
+
+
+def test_what_the_tables_hold_survives_the_way_back_and_forth(
+    shop_of_its_own: dict[str, sessionmaker[Session]],
+) -> None:
+    before = {service: rows(sessions) for service, sessions in shop_of_its_own.items()}
+    assert all(before[service][table] for service, table in HOLDING)
+
+    for service in SERVICES:
+        migrate_back(service)
+    kept = {service: rows(sessions) for service, sessions in shop_of_its_own.items()}
+    for service in SERVICES:
+        migrate(service)
+
+    for service in SERVICES:
+        for table, held in kept[service].items():
+            assert held == before[service][table], (service, table)
+        after = rows(shop_of_its_own[service])
+        assert {table: after[table] for table in kept[service]} == kept[service]
+        assert after.keys() == before[service].keys()
+
+
+#: Tables that hold something in the shop of that test.
+HOLDING = [
+    ("sales", "orders"),
+    ("sales", "order_items"),
+    ("sales", "order_events"),
+    ("sales", "order_sagas"),
+    ("sales", "outbox"),
+    ("inventory", "products"),
+    ("inventory", "stock_movements"),
+    ("inventory", "reservations"),
+    ("delivery", "deliveries"),
+    ("delivery", "delivery_logs"),
+]
+
+
+def rows(sessions: sessionmaker[Session]) -> dict[str, list[Any]]:
+    """What each table holds, by its name."""
+    with transaction(sessions) as session:
+        names = session.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars().all()
+        found = {name: session.execute(text(f"SELECT * FROM {name}")).all() for name in names if name != _NOT_OURS}
+    return {name: sorted(map(str, held)) for name, held in found.items()}
+
+
+@pytest.fixture
+def shop_of_its_own(scratch_database: Scratch, monkeypatch: pytest.MonkeyPatch) -> dict[str, sessionmaker[Session]]:
+    """Three databases with an order that was shipped, one that is on its way through the steps, and their messages."""
+    sessions = {service: scratch_database(service) for service in SERVICES}
+    monkeypatch.setattr("tasks.step.sessions_of", sessions.__getitem__)
+    world = World(sessions)
+    product = world.add_product(stock=10)
+    world.place((product, 2))
+    world.settle()
+    world.orders.append(place(world, product))
+    return sessions
+
+
+def place(world: World, product: Any) -> Any:
+    """An order whose first message is still in the outbox."""
+    draft = {"customer_id": world.customer, "items": [{"product_id": product, "quantity": 1}]}
+    with transaction(world.sessions["sales"]) as session:
+        return sales.place_order(session, draft, None, "test")[0]["id"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_database_of_a_newer_release_is_not_touched(scratch_database: Scratch, service: str) -> None:
+    with transaction(scratch_database(service)) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaNewer, match=f"{service}'s database is at revision 9999"):
+        migrate(service)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_constraint_and_index_has_a_name_that_says_what_it_is(databases: Settings, service: str) -> None:
     metadata: MetaData = import_module(f"{service}.models").metadata
@@ -99,3 +200,22 @@ def test_a_services_role_has_time_outs_and_utc_wherever_the_server_stands(databa
         "idle_in_transaction_session_timeout": "30000",
         "TimeZone": "UTC",
     }
+
+
+def test_what_was_settled_before_there_was_a_record_of_it_is_on_record_afterwards(scratch_database: Scratch) -> None:
+    sessions = scratch_database("sales")
+    migrate("sales", "0001")
+    with transaction(sessions) as session:
+        session.execute(
+            text(
+                "INSERT INTO quarantine (message_id, queue, body, headers, reason, state, settled_by, settled_at,"
+                " settled_reason) VALUES ('waits', 'q', '{}', '{}', 'r', 'waiting', NULL, NULL, NULL),"
+                " ('settled', 'q', '{}', '{}', 'r', 'dropped', 'ada', '2026-11-22T10:00Z', 'a test')"
+            )
+        )
+    migrate("sales")
+    with transaction(sessions) as session:
+        found = session.execute(
+            text("SELECT message_id, actor, action, reason, at = '2026-11-22T10:00Z' FROM quarantine_actions")
+        )
+        assert [tuple(row) for row in found] == [("settled", "ada", "dropped", "a test", True)]

@@ -26,6 +26,7 @@ RESERVE, LINKS = "inventory.reserve_stock", [{"task": "delivery.create_delivery"
 def sessions(sales_sessions: sessionmaker[Session]) -> sessionmaker[Session]:
     with transaction(sales_sessions) as session:
         session.execute(quarantine.delete())
+        session.execute(outbox.delete())
     return sales_sessions
 
 
@@ -110,6 +111,19 @@ class TestReplay:
         assert run("replay", message_id).exit_code == 0
         assert len(sent(sessions)) == 1
 
+    def test_stays_on_record_when_the_message_comes_back_and_waits_again(self, sessions: sessionmaker[Session]) -> None:
+        order_id = place(sessions)
+        message_id = keep(sessions, order_id)
+        run("replay", message_id)
+        keep(sessions, order_id, message_id=message_id)
+        run("drop", message_id, "--reason", "it is no use", "--actor", "bob")
+        keep(sessions, order_id, message_id=message_id)
+        assert state(sessions, message_id) == ("waiting", None, None)
+        shown = json.loads(run("show", message_id, "--json").output)
+        done = [(each["action"], each["actor"], each["reason"]) for each in shown["actions"]]
+        assert done == [("replayed", "ada", None), ("dropped", "bob", "it is no use")]
+        assert "dropped by bob, it is no use" in run("show", message_id).output
+
     @pytest.mark.parametrize(
         ("different", "why"),
         [
@@ -150,7 +164,8 @@ class TestDrop:
         order_id = place(sessions)
         message_id = keep(sessions, order_id)
         answer = run("drop", message_id, "--reason", "a test order", "--actor", "bob")
-        assert (answer.exit_code, answer.output) == (0, f"{message_id}: dropped\n")
+        told = f"  order {order_id} still needs attention: conveyor order resume {order_id}\n"
+        assert (answer.exit_code, answer.output) == (0, f"{message_id}: dropped\n{told}")
         assert state(sessions, message_id) == ("dropped", "bob", "a test order")
         assert sent(sessions) == []
         with transaction(sessions) as session:
@@ -209,8 +224,7 @@ class TestResume:
         answer = CliRunner().invoke(
             cli, ["order", "resume", str(order_id), "--reason", "repaired"], env={"USER": "ada", "LOGNAME": "ada"}
         )
-        assert answer.exit_code == 0
-        assert "resumed" in answer.output
+        assert (answer.exit_code, answer.output) == (0, f"{order_id}: resumed; it is Pending\n")
         with transaction(sessions) as session:
             assert not session.execute(select(orders.c.needs_attention).where(orders.c.id == order_id)).scalar_one()
             noted = session.execute(
@@ -224,7 +238,47 @@ class TestResume:
             "inventory.check_availability"
         ]
 
+    def test_says_that_a_message_about_the_order_still_waits(self, sessions: sessionmaker[Session]) -> None:
+        order_id = place(sessions)
+        message_id = keep(sessions, order_id)
+        answer = CliRunner().invoke(cli, ["order", "resume", str(order_id)])
+        assert f"A message about it still waits: conveyor quarantine show {message_id}" in answer.output
+
     def test_an_order_that_does_not_exist_is_named(self, sessions: sessionmaker[Session]) -> None:
         nobody = str(uuid7())
         answer = CliRunner().invoke(cli, ["order", "resume", nobody])
         assert nobody in str(answer.exception)
+
+
+class TestCompensate:
+    def give_up(self, order_id: UUID) -> Result:
+        arguments = ["order", "compensate", str(order_id), "--reason", "told by telephone"]
+        return CliRunner().invoke(cli, arguments, env={"USER": "ada", "LOGNAME": "ada"})
+
+    def test_brings_a_flagged_order_under_its_cancel_chain_and_is_safe_to_repeat(
+        self, sessions: sessionmaker[Session]
+    ) -> None:
+        order_id = place(sessions)
+        keep(sessions, order_id)
+        for _ in range(2):
+            answer = self.give_up(order_id)
+            assert (answer.exit_code, answer.output) == (0, f"{order_id}: given up; it is Cancelling\n")
+        assert [row.task for row in sent(sessions)] == ["delivery.cancel_delivery"]
+        with transaction(sessions) as session:
+            columns = (order_events.c.actor, order_events.c.reason)
+            mine = order_events.c.order_id == order_id, order_events.c.kind == "compensate_requested"
+            noted = session.execute(select(*columns).where(*mine)).all()
+            assert not session.execute(select(orders.c.needs_attention).where(orders.c.id == order_id)).scalar_one()
+        assert [tuple(each) for each in noted] == [("ada", "told by telephone")] * 2
+
+    def test_is_refused_with_what_is_allowed_once_the_parcel_has_left(self, sessions: sessionmaker[Session]) -> None:
+        order_id = place(sessions)
+        with transaction(sessions) as session:
+            session.execute(update(orders).where(orders.c.id == order_id).values(status="In Transit"))
+        answer = self.give_up(order_id)
+        assert answer.exit_code == 1
+        assert "In Transit cannot become Cancelled; allowed: Delivered or Delivery Failed" in str(answer.exception)
+
+    def test_wants_a_reason(self, databases: object) -> None:
+        answer = CliRunner().invoke(cli, ["order", "compensate", str(uuid7())])
+        assert (answer.exit_code, "--reason" in answer.output) == (2, True)

@@ -1,23 +1,31 @@
 """Real processes on a virtual host of their own, some of them with a patch that makes them die."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import amqp
+from kombu import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
+from celeryconfig import EXCHANGE
 from chassis.database import transaction
 from conveyor.embedded.processes import free_port
 from inventory import service as inventory
+from sales import faults
 from sales import service as sales
 from tests.integration.pipeline.nursery import ROOT, Forked, Nursery
+from tests.integration.pipeline.strange import Strange
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -29,6 +37,20 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def run_command(command: Sequence[str], environment: Mapping[str, str], tree: Path = ROOT) -> str:
+    """Run a command of the command line, of the code of this tree. Raises CalledProcessError."""
+    done = subprocess.run(
+        [sys.executable, "-m", "conveyor", *command],
+        env={**os.environ, **environment, "PYTHONPATH": str(tree)},
+        cwd=tree,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.stdout
+
+
 @dataclass
 class Pipeline:
     """Processes over three databases. Each is started, killed and started again by name: "worker-sales", "sweeper"."""
@@ -38,7 +60,9 @@ class Pipeline:
     folder: Path
     running: dict[str, Forked] = field(default_factory=dict)
     ready_files: dict[str, Path] = field(default_factory=dict)
-    customer: UUID = field(default_factory=uuid7)
+    ports: dict[str, int] = field(default_factory=dict)
+    #: Who places the orders; registered here unless somebody is named.
+    customer: UUID | None = None
 
     def __post_init__(self) -> None:
         self.nursery = Nursery(self.folder)
@@ -48,21 +72,27 @@ class Pipeline:
         for sessions in self.sessions.values():
             with transaction(sessions) as session:
                 session.execute(text("DELETE FROM outbox"))
-        with transaction(self.sessions["sales"]) as session:
-            self.customer = sales.register_customer(session, details, None)[0].id
+        if self.customer is None:
+            with transaction(self.sessions["sales"]) as session:
+                self.customer = sales.register_customer(session, details, None)[0].id
 
-    def start(self, kind: str, service: str = "", patch: str = "", wait: bool = True) -> str:
-        """Start a worker, relay or web process (``serve``) of a service, the sweeper or the quarantine.
+    def start(
+        self, kind: str, service: str = "", patch: str = "", wait: bool = True, tree: Path = ROOT, **environment: str
+    ) -> str:
+        """Start a worker, relay or web process (``serve``) of a service, the sweeper or the quarantine; its name.
 
-        ``patch`` is Python that runs in it first: how a test makes it die.
+        ``patch`` is Python that runs in it first, and makes it die. ``tree`` is where its code comes from.
         """
-        name = f"{kind}-{service}" if service else kind
+        name = "-".join(each for each in (kind, service, tree.name if tree != ROOT else "") if each)
         command = [kind, service or "run"] if kind != "sweeper" else [kind]
-        ready = self.folder / f"{name}.{uuid7().hex}.ready"
-        self.ready_files[name] = ready
+        environment = {**self.environment, "PYTHONPATH": str(tree), **environment}
+        self.ready_files[name] = self.folder / f"{name}.{uuid7().hex}.ready"
+        if kind == "serve":
+            self.ports[name] = int(environment[f"CONVEYOR_{service.upper()}_PORT"])
         self.running[name] = self.nursery.start(
+            f"import sys\nsys.path[sys.path.index({str(ROOT)!r})] = {str(tree)!r}\n"
             f"{patch}\nfrom conveyor.cli import main\nmain({command!r})",
-            {**self.environment, "CONVEYOR_READY_FILE": str(ready)},
+            {**environment, "CONVEYOR_READY_FILE": str(self.ready_files[name])},
             self.folder / f"{name}.log",
         )
         if wait:
@@ -71,21 +101,19 @@ class Pipeline:
 
     def ready(self, name: str) -> bool:
         """Whether the process has said that it works; a web process, whether it listens."""
-        kind, _, service = name.partition("-")
-        if kind != "serve":
+        if name not in self.ports:
             return self.ready_files[name].exists()
         try:
-            port = int(self.environment[f"CONVEYOR_{service.upper()}_PORT"])
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", self.ports[name]), timeout=1).close()
         except OSError:
             return False
         return True
 
-    def start_all(self, **patches: str) -> None:
+    def start_all(self, tree: Path = ROOT, **patches: str) -> None:
         """A worker and a relay for each service; ``worker_sales="..."`` patches one."""
         names = [(kind, service) for service in self.sessions for kind in ("worker", "relay")]
         for kind, service in names:
-            self.start(kind, service, patches.get(f"{kind}_{service}", ""), wait=False)
+            self.start(kind, service, patches.get(f"{kind}_{service}", ""), wait=False, tree=tree)
         self.wait_for_ready()
 
     def wait_for_ready(self) -> None:
@@ -97,6 +125,10 @@ class Pipeline:
 
         for name in self.running:
             wait_until(partial(ready_or_dead, name))
+
+    def run(self, *command: str, tree: Path = ROOT) -> str:
+        """Run a command of the command line to its end, and return what it printed. Raises CalledProcessError."""
+        return run_command(command, self.environment, tree)
 
     def dead(self, name: str) -> bool:
         return self.running[name].poll() is not None
@@ -113,19 +145,55 @@ class Pipeline:
             self.kill(name)
         self.nursery.close()
 
+    def end(self, *names: str) -> None:
+        """As an operator would: each finishes what it has in hand."""
+        ending = [self.running.pop(each) for each in names]
+        for process in ending:
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+        for process in ending:
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def publish(self, queue: str, *messages: Strange) -> None:
+        """Any bytes into a queue, as a stranger may."""
+        ordinary = {"content_type": "application/json", "content_encoding": "utf-8"}
+        with Connection(self.environment["CONVEYOR_BROKER_URL"]) as connection, connection.channel() as channel:
+            for each in messages:
+                properties = {name: value for name, value in (ordinary | each.properties).items() if value}
+                sent = amqp.Message(each.body, application_headers=each.headers, delivery_mode=2, **properties)
+                channel.basic_publish(sent, EXCHANGE.name, queue)
+
     def add_product(self, stock: int) -> UUID:
         values = {"sku": uuid7().hex, "name": "Lamp", "price": "5.00", "stock_quantity": stock}
         with transaction(self.sessions["inventory"]) as session:
             return inventory.create_product(session, values, None)[0].id  # type: ignore[no-any-return]
 
-    def place(self, product: UUID, quantity: int = 1, address: str = "here") -> UUID:
+    def place(self, product: UUID, quantity: int = 1, address: str = "here", correlation_id: str = "test") -> UUID:
         draft = {
             "customer_id": self.customer,
             "items": [{"product_id": product, "quantity": quantity}],
             "delivery_address": address,
         }
         with transaction(self.sessions["sales"]) as session:
-            return sales.place_order(session, draft, None, "test")[0]["id"]  # type: ignore[no-any-return]
+            return sales.place_order(session, draft, None, correlation_id)[0]["id"]  # type: ignore[no-any-return]
+
+    def cancel(self, order: UUID, correlation_id: str = "test") -> None:
+        with transaction(self.sessions["sales"]) as session:
+            sales.request_cancel(session, order, correlation_id)
+
+    def replay_all(self) -> None:
+        """What ``conveyor quarantine replay --all`` does."""
+        for (message_id,) in self.ask("sales", "SELECT message_id FROM quarantine WHERE state = 'waiting'"):
+            with transaction(self.sessions["sales"]) as session:
+                faults.replay_message(session, str(message_id), "ada")
+
+    def flagged(self, orders: list[UUID]) -> int:
+        query = "SELECT count(*) FROM orders WHERE needs_attention AND id = ANY(CAST(:ids AS uuid[]))"
+        return int(str(self.ask("sales", query, ids=[str(each) for each in orders])[0][0]))
 
     def statuses(self, orders: list[UUID]) -> dict[str, int]:
         query = "SELECT status, count(*) FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY status"

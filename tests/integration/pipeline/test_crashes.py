@@ -69,19 +69,32 @@ def test_a_relay_that_dies_between_publishing_and_deleting_changes_nothing(pipel
 
 
 def test_a_message_that_kills_its_worker_ends_in_quarantine_and_harms_no_neighbour(pipeline: Pipeline) -> None:
+    """Thirty share its bundle, thirty more wait behind it; when the worker is mended it finishes, too."""
+    pipeline.ask("sales", "DELETE FROM quarantine RETURNING 1")
     product = pipeline.add_product(stock=1_000)
-    orders = [pipeline.place(product) for _ in range(5)]
+    innocent = [pipeline.place(product) for _ in range(15)]
     killer = pipeline.place(product, quantity=13)
-    orders += [pipeline.place(product) for _ in range(5)]
+    innocent += [pipeline.place(product) for _ in range(15)]
     pipeline.start_all(worker_inventory=KILLER)
+    wait_until(lambda: pipeline.dead("worker-inventory"))
+    innocent += [pipeline.place(product) for _ in range(30)]
 
     def quarantined() -> bool:
         if pipeline.dead("worker-inventory"):
             pipeline.start("worker", "inventory", KILLER)
-        return pipeline.ask("sales", "SELECT needs_attention FROM orders WHERE id = :id", id=killer) == [(True,)]
+        return pipeline.flagged([killer]) == 1
 
     wait_until(quarantined, seconds=120)
-    pipeline.wait_for(orders, Pending_Shipment=10)
-    kept = pipeline.ask("sales", "SELECT queue, task, reason, state FROM quarantine WHERE order_id = :id", id=killer)
-    assert kept == [("stock_reservation_queue", "inventory.reserve_stock", "its worker died at it", "waiting")]
-    assert pipeline.taken(product) == 10
+    pipeline.wait_for(innocent, Pending_Shipment=60)
+    kept = pipeline.ask(
+        "sales", "SELECT order_id, queue, task, reason, state, count, body->'bundle'->0->>'order_id' FROM quarantine"
+    )
+    died = ("stock_reservation_queue", "inventory.reserve_stock", "its worker died at it", "waiting", 3, str(killer))
+    assert kept == [(killer, *died)]
+    assert pipeline.taken(product) == 60
+
+    pipeline.kill("worker-inventory")
+    pipeline.start("worker", "inventory")
+    pipeline.replay_all()
+    pipeline.wait_for([killer], Pending_Shipment=1)
+    assert (pipeline.flagged([killer]), pipeline.taken(product)) == (0, 73)

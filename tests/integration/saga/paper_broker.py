@@ -3,8 +3,10 @@
 Everything but the broker is real: the three databases, the outbox rows, the step contract, the services.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from chassis.settings import settings
 from delivery import messages as delivery_messages
 from delivery import service as delivery
 from delivery.models import LogEntry
@@ -25,6 +28,7 @@ from sales import messages as sales_messages
 from sales import service as sales
 from sales.errors import IllegalTransition
 from tasks.step import Message, work
+from tasks.sweeper import Sweeper
 
 HANDLERS: dict[str, tuple[Callable[..., Any], type[Any]]] = {
     "inventory.check_availability": (inventory.check_availability, inventory_messages.CheckAvailability),
@@ -67,9 +71,12 @@ class World:
     mail: list[Mail] = field(default_factory=list)
     orders: list[UUID] = field(default_factory=list)
     products: list[UUID] = field(default_factory=list)
-    customer: UUID = field(default_factory=uuid7)
+    #: Who places the orders. Where somebody is named, the databases are taken as they are, with what waits in them.
+    customer: UUID | None = None
 
     def __post_init__(self) -> None:
+        if self.customer is not None:
+            return
         for sessions in self.sessions.values():
             with transaction(sessions) as session:
                 session.execute(text("DELETE FROM outbox"))
@@ -117,6 +124,28 @@ class World:
             sales.resume(session, order_id, "sweeper")
         self.collect()
 
+    def pass_time(self, seconds: float) -> None:
+        """Time passes for whoever looks at the moments in sales' database: the sweeper."""
+        moments = {"order_sagas": ("started_at", "sent_at", "deadline", "closed_at")}
+        moments["orders"] = ("updated_at", "delivery_asked_at")
+        with transaction(self.sessions["sales"]) as session:
+            for table, columns in moments.items():
+                moved = ", ".join(f"{each} = {each} - :passed" for each in columns)
+                session.execute(text(f"UPDATE {table} SET {moved}"), {"passed": timedelta(seconds=seconds)})
+
+    def sweep(self) -> Counter[str]:
+        """A round of the sweeper: how often it has sent which order again."""
+        before = len(self.mail)
+        Sweeper(self.sessions["sales"], settings()).round()
+        self.collect()
+        return Counter(str(order["order_id"]) for mail in self.mail[before:] for order in mail.bundle)
+
+    def flagged(self) -> list[UUID]:
+        """Those of its orders that were put before people."""
+        query = text("SELECT id FROM orders WHERE needs_attention AND id = ANY(CAST(:ids AS uuid[]))")
+        with transaction(self.sessions["sales"]) as session:
+            return list(session.execute(query, {"ids": [str(each) for each in self.orders]}).scalars())
+
     def courier(self, order_id: UUID, status: str) -> None:
         """The courier reports; what is impossible now is refused, and that is fine."""
         with transaction(self.sessions["delivery"]) as session:
@@ -137,13 +166,14 @@ class World:
             for row in sorted(rows, key=lambda each: each.id):
                 self.mail.append(Mail(row.task, row.bundle, row.links, row.alone))
 
-    def deliver(self, mail: Mail, *, redelivered: bool = False) -> None:
-        """A worker gets this message."""
+    def deliver(self, mail: Mail, *, redelivered: bool = False, collect: bool = True) -> None:
+        """A worker gets this message; without ``collect`` its answer stays in the outbox."""
         handler, receives = HANDLERS[mail.task]
         service = mail.task.partition(".")[0]
         message = Message(uuid7().hex, mail.task, mail.bundle, mail.links, redelivered, {})
         work(message, service, handler, receives)
-        self.collect()
+        if collect:
+            self.collect()
 
     def settle(self) -> None:
         """Deliver everything, oldest first, until nothing is under way."""

@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
 from sales import faults, service
-from sales.messages import Fault
+from sales.messages import DeadLetter, Fault
 from tests.integration.sales.conftest import Shop, about
 
 
@@ -141,6 +141,72 @@ class TestTheFlag:
         with transaction(shop.sessions) as session:
             assert faults.replay_message(session, again.message_id, "ada")
         assert not shop.order(order)["needs_attention"]
+
+    def test_stays_while_another_message_about_the_order_waits_and_says_why(
+        self, shop: Shop, order: dict[str, Any]
+    ) -> None:
+        first, second = fault(order["id"]), fault(order["id"])
+        record(shop, first, second)
+        shop.rows(
+            "UPDATE quarantine SET reason = 'the second' WHERE message_id = :id RETURNING 1", id=second.message_id
+        )
+        shop.rows(
+            "DELETE FROM quarantine WHERE message_id <> ALL(:ours) RETURNING 1",
+            ours=[first.message_id, second.message_id],
+        )
+        with transaction(shop.sessions) as session:
+            assert faults.replay_message(session, first.message_id, "ada")
+        now = shop.order(order)
+        assert (now["needs_attention"], now["attention_reason"]) == (True, "the second")
+        assert shop.timeline(order)[-1]["reason"] == f"message {second.message_id} about it still waits"
+        with transaction(shop.sessions) as session:
+            assert faults.replay_message(session, second.message_id, "ada")
+        now = shop.order(order)
+        assert (now["needs_attention"], now["attention_reason"]) == (False, None)
+
+    def test_stays_while_a_bundle_that_holds_the_order_waits(self, shop: Shop, order: dict[str, Any]) -> None:
+        shop.rows("DELETE FROM quarantine RETURNING 1")
+        alone, other = fault(order["id"]), shop.place()
+        record(shop, alone)
+        body = {"bundle": [{"order_id": other["id"]}, {"order_id": order["id"]}], "links": []}
+        letter = DeadLetter(
+            message_id=uuid7().hex, fingerprint="f", order_ids=[UUID(order["id"]), UUID(other["id"])], queue="q",
+            task="inventory.reserve_stock", body=body, headers={}, reason="dead", count=1,
+        )  # fmt: skip
+        with transaction(shop.sessions) as session:
+            faults.keep_dead_letter(session, letter)
+        with transaction(shop.sessions) as session:
+            assert faults.replay_message(session, alone.message_id, "ada")
+        assert shop.order(order)["needs_attention"]
+        with transaction(shop.sessions) as session:
+            assert faults.replay_message(session, letter.message_id, "ada")
+        assert [shop.order(each)["needs_attention"] for each in (order, other)] == [False, False]
+
+    def test_says_why_even_when_a_cancel_has_taken_the_place_of_what_stopped(
+        self, shop: Shop, order: dict[str, Any]
+    ) -> None:
+        assert shop.order(order)["attention_reason"] == "KeyError: 'lines'"
+        shop.http.post(f"/orders/{order['id']}/cancel")
+        assert shop.order(order)["attention_reason"] == "KeyError: 'lines'"
+
+
+def test_two_messages_under_one_id_are_both_kept_and_one_that_comes_again_is_counted(shop: Shop) -> None:
+    message_id = uuid7().hex
+
+    def letter(body: str) -> DeadLetter:
+        print_of = f"{message_id} {body}"
+        return DeadLetter(
+            message_id=message_id, fingerprint=print_of, order_ids=[], queue="q", task=None, body={"text": body},
+            headers={}, reason="dead", count=1,
+        )  # fmt: skip
+
+    for body in ("one", "other", "one", "other", "third"):
+        with transaction(shop.sessions) as session:
+            faults.keep_dead_letter(session, letter(body))
+    rows = shop.rows(
+        "SELECT body->>'text' AS body, count FROM quarantine WHERE message_id LIKE :id", id=f"{message_id}%"
+    )
+    assert sorted(map(tuple, rows)) == [("one", 2), ("other", 2), ("third", 1)]
 
 
 def test_resuming_an_order_that_has_ended_sends_nothing(shop: Shop) -> None:

@@ -24,6 +24,10 @@ from tests.integration.sales.conftest import Shop
             " VALUES (CAST(:id AS text), 'q', '{}', '{}', 'x', 'lost')",
             "ck_quarantine_state",
         ),
+        (
+            "INSERT INTO quarantine_actions (message_id, actor, action) VALUES (CAST(:id AS text), 'ada', 'burnt')",
+            "ck_quarantine_actions_action",
+        ),
     ],
 )
 def test_what_no_order_can_be_is_refused(shop: Shop, change: str, guard: str) -> None:

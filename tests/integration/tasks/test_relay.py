@@ -162,3 +162,27 @@ class TestTopology:
         url = rabbitmq.add_vhost("bare")
         with Connection(url) as connection, pytest.raises(topology.TopologyMissing, match="delivery_queue"):
             topology.check(connection)
+
+
+def test_what_no_step_can_read_leaves_like_everything_else_and_holds_up_nobody(
+    relay: Relay, sessions: sessionmaker[Session], broker: str
+) -> None:
+    strange = [{"order_id": "x" * 300_000}, {"order_id": "half of a pair: \ud800"}, ["no order"]]
+    with transaction(sessions) as session:
+        for each in strange:
+            enqueue(session, [{"task": CHECK}], [each], alone=True)  # type: ignore[list-item]
+    send(sessions)
+    assert relay.round() == 4
+    bundles = [json.loads(each.body)[0][0] for each in received(broker, "inventory_check_queue")]
+    assert [each for each in strange if [each] not in bundles] == []
+    assert waiting(sessions) == 0
+
+
+def test_a_task_that_this_release_does_not_know_waits_for_one_that_does_and_holds_up_nobody(
+    relay: Relay, sessions: sessionmaker[Session], broker: str
+) -> None:
+    send(sessions, "inventory.of_tomorrow")
+    send(sessions)
+    assert relay.round() == 1
+    assert len(received(broker, "inventory_check_queue")) == 1
+    assert waiting(sessions) == 1

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from celery.exceptions import Reject
 from msgspec import Struct
@@ -15,6 +16,9 @@ from uuid_utils.compat import uuid7
 from chassis.attempts import attempts
 from chassis.database import transaction
 from chassis.outbox import outbox
+from sales.faults import record_faults
+from sales.messages import Fault
+from sales.models import quarantine
 from tasks import patience
 from tasks.step import AnswersMissing, Message, work
 
@@ -247,6 +251,16 @@ class TestPoison:
             bench.run(given := message(1, task="sales.record_fault"), refuse_to_work)
         assert not rejected.value.requeue
         assert bench.attempts(given) is None
+
+    def test_whatever_its_words_can_be_recorded(self, bench: Bench) -> None:
+        given = message(1)
+        given.bundle[0]["correlation_id"] = "nul \0 half \ud800"
+        bench.run(given, failing(3, RuntimeError("nul \0 half \ud800")))
+        (row,) = bench.rows(given)
+        with transaction(bench.sessions) as session:
+            record_faults(session, [msgspec.convert(each, Fault) for each in row.bundle])
+            kept = select(quarantine.c.reason).where(quarantine.c.message_id == given.id)
+            assert session.execute(kept).scalar_one() == "RuntimeError: nul \N{REPLACEMENT CHARACTER} half ?"
 
 
 class TestKilledWorkers:

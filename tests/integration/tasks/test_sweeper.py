@@ -145,6 +145,14 @@ class TestALostOrder:
         shop.wait(29)
         assert shop.sweep() == []
 
+    def test_is_left_alone_when_a_younger_one_has_overtaken_it_only_now(self, shop: Shop) -> None:
+        lost = shop.place()
+        shop.wait(31)
+        shop.finish(shop.place())
+        assert shop.sweep() == []
+        shop.wait(31)
+        assert orders_in(shop.sweep()) == [str(lost)]
+
     def test_is_left_alone_while_its_own_message_waits_in_the_outbox(self, shop: Shop) -> None:
         lost = shop.place()
         shop.finish(shop.place())
@@ -165,6 +173,7 @@ class TestALostOrder:
         shop.wait(61)
         assert shop.sweep() == []
         shop.finish(shop.place())
+        shop.wait(31)
         assert orders_in(shop.sweep()) == [str(lost)]
         assert shop.saga(lost).attempts == 2
 
@@ -261,6 +270,7 @@ class TestAnOrderThatOnlyWaits:
         assert shop.sweep() == []
 
     def test_is_not_lost_because_the_catalogue_refused_a_younger_one_halfway(self, shop: Shop) -> None:
+        shop.finish(shop.place())
         shop.place()
         shop.refuse(shop.place())
         shop.wait(200)
@@ -286,24 +296,55 @@ class TestAnOrderThatOnlyWaits:
 
 
 class TestAnOutage:
-    def test_sends_each_order_again_at_most_once_per_step_of_the_back_off_and_counts_nothing(self, shop: Shop) -> None:
+    def test_sends_one_order_again_every_five_minutes_and_counts_nothing(self, shop: Shop) -> None:
         shop.finish(shop.place())
-        waiting = [shop.place() for _ in range(3)]
-        moments = []
-        for minute in range(1, 121):
+        waiting = [str(shop.place()) for _ in range(12)]
+        probes = []
+        for minute in range(1, 61):
             shop.wait(60)
-            sent = orders_in(shop.sweep())
+            for order in orders_in(shop.sweep()):
+                probes.append((minute, order))
             shop.relay()
-            assert sent in ([], sorted(map(str, waiting)))
-            moments += [minute] * bool(sent)
-        assert moments == [5, 6, 8, 12, 20, *range(30, 121, 10)]
-        assert [shop.saga(each).attempts for each in waiting] == [0, 0, 0]
-        assert not any(shop.order(each).needs_attention for each in waiting)
+        assert [minute for minute, _ in probes] == list(range(5, 61, 5))
+        assert [order for _, order in probes] == waiting[::-1]
+        assert [shop.saga(UUID(each)).attempts for each in waiting] == [0] * 12
+        assert not any(shop.order(UUID(each)).needs_attention for each in waiting)
+
+    def test_is_over_for_all_when_the_probe_gets_through(self, shop: Shop) -> None:
+        lost = [str(shop.place()) for _ in range(5)]
+        shop.wait(301)
+        (probe,) = orders_in(shop.sweep())
+        assert probe == lost[-1]
+        shop.relay()
+        shop.finish(UUID(probe))
+        shop.wait(31)
+        assert orders_in(shop.sweep()) == lost[:-1]
+
+    def test_that_loses_everything_twice_is_over_for_all_when_the_second_probe_gets_through(self, shop: Shop) -> None:
+        lost = [shop.place() for _ in range(5)]
+        shop.finish(shop.place())
+        shop.wait(301)
+        assert len(orders_in(shop.sweep())) == 5
+        shop.relay()
+        shop.wait(301)
+        (probe,) = orders_in(shop.sweep())
+        shop.relay()
+        shop.finish(UUID(probe))
+        shop.wait(31)
+        assert orders_in(shop.sweep()) == sorted(str(each) for each in lost if str(each) != probe)
+
+    def test_under_which_the_catalogue_only_refuses_does_not_hide_a_lost_order(self, shop: Shop) -> None:
+        lost = shop.place()
+        for _ in range(4):
+            shop.wait(100)
+            shop.refuse(shop.place())
+        assert orders_in(shop.sweep()) == [str(lost)]
 
     def test_sends_no_more_than_a_hundred_orders_again_in_a_round(self, shop: Shop) -> None:
         for _ in range(103):
             shop.place()
-        shop.wait(400)
+        shop.finish(shop.place())
+        shop.wait(31)
         assert len(shop.sweep()) == 100
         assert len(shop.sweep()) == 3
 

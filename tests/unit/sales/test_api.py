@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from chassis.settings import Settings
-from sales import schemas
+from sales import operator_schemas, schemas
 from sales.app import create_app
 
 ID = "0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10"
@@ -23,8 +23,13 @@ BODIES = [
     ("POST", "/customers"),
     ("PUT", f"/orders/{ID}/status"),
     ("POST", f"/orders/{ID}/cancel"),
+    ("POST", f"/orders/{ID}/resume"),
+    ("POST", f"/orders/{ID}/compensate"),
+    ("POST", f"/quarantine/{ID}/replay"),
+    ("POST", f"/quarantine/{ID}/drop"),
 ]
 READS = ["/orders", f"/orders/{ID}", f"/orders/{ID}/events", "/customers", f"/customers/{ID}"]
+READS += ["/quarantine", f"/quarantine/{ID}"]
 
 
 @pytest.fixture(scope="module")
@@ -206,11 +211,40 @@ def test_an_idempotency_key_against_the_rules_is_refused_by_its_name(client: Fla
     assert (answer.status_code, fields_of(answer)) == (422, ["Idempotency-Key"])
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (f"/quarantine/{ID}/replay", {}, "actor"),
+        (f"/quarantine/{ID}/replay", {"actor": " "}, "actor"),
+        (f"/quarantine/{ID}/replay", {"actor": "ada", "reason": "why"}, "reason"),
+        (f"/quarantine/{ID}/drop", {"actor": "ada"}, "reason"),
+        (f"/quarantine/{ID}/drop", {"actor": "ada", "reason": ""}, "reason"),
+        (f"/orders/{ID}/resume", {"reason": "why"}, "actor"),
+        (f"/orders/{ID}/compensate", {"actor": "ada"}, "reason"),
+        (f"/orders/{ID}/compensate", {"actor": "nul \x00", "reason": "why"}, "actor"),
+    ],
+)
+def test_an_operator_says_who_acts_and_why(client: FlaskClient, path: str, body: Any, field: str) -> None:
+    answer = client.post(path, json=body)
+
+    assert (answer.status_code, answer.json["code"], fields_of(answer)) == (422, "invalid", [field])
+
+
+@pytest.mark.parametrize("query", ["state=lost", "order_id=7", "limit=0", "limit=101", "cursor=x", "page=2"])
+def test_a_list_of_messages_that_is_none_is_refused_by_the_name_of_its_field(client: FlaskClient, query: str) -> None:
+    answer = client.get(f"/quarantine?{query}")
+
+    assert (answer.status_code, fields_of(answer)) == (422, [query.partition("=")[0]])
+
+
 class TestWithoutItsDatabase:
     @pytest.fixture(params=[*[("GET", path) for path in READS], *BODIES], ids=lambda route: " ".join(route))
     def answer(self, request: pytest.FixtureRequest, client: FlaskClient) -> Iterator[Any]:
         method, path = request.param
         body = {"/orders": ORDER, "/customers": CUSTOMER, f"/orders/{ID}/status": {"status": "In Transit"}}
+        by = {"actor": "ada", "reason": "it was mended"}
+        body |= {f"/orders/{ID}/resume": by, f"/orders/{ID}/compensate": by, f"/quarantine/{ID}/drop": by}
+        body |= {f"/quarantine/{ID}/replay": {"actor": "ada"}}
         return client.open(path, method=method, json=body.get(path, {}) if method != "GET" else None)
 
     def test_every_route_answers_503_and_when_to_try_again_and_nothing_of_what_is_inside(self, answer: Any) -> None:
@@ -255,6 +289,12 @@ class TestOpenApi:
             ("post", "/customers"): ["422"],
             ("get", "/customers"): ["422"],
             ("get", "/customers/{customer_id}"): ["404"],
+            ("get", "/quarantine"): ["422"],
+            ("get", "/quarantine/{message_id}"): ["404"],
+            ("post", "/quarantine/{message_id}/replay"): ["404", "409", "422"],
+            ("post", "/quarantine/{message_id}/drop"): ["404", "422"],
+            ("post", "/orders/{order_id}/resume"): ["404", "412", "422"],
+            ("post", "/orders/{order_id}/compensate"): ["404", "409", "412", "422"],
         }
 
     def test_it_shows_an_example_of_every_success(self, routes: Any) -> None:
@@ -283,6 +323,9 @@ class TestOpenApi:
             (schemas.ItemOut, [schemas.ITEM]),
             (schemas.CustomerOut, [schemas.CUSTOMER]),
             (schemas.EventOut, [schemas.EVENT]),
+            (operator_schemas.MessageSummary, [operator_schemas.SUMMARY]),
+            (operator_schemas.MessageOut, [operator_schemas.MESSAGE]),
+            (operator_schemas.ActionOut, [operator_schemas.ACTION]),
         ],
     )
     def test_an_example_has_the_fields_of_its_schema(self, schema: Any, examples: list[dict[str, Any]]) -> None:

@@ -144,10 +144,12 @@ def test_the_gateways_rules_are_told_field_by_field(shop: Any, conveyor: Any) ->
 
 
 def test_an_order_is_shown_with_its_lines_and_its_timeline(shop: Any, conveyor: Any) -> None:
-    shop.answers[f"GET /orders/{ID}"] = (200, an_order("Pending Shipment", total_amount="5.00", needs_attention=True))
+    flagged = {"needs_attention": True, "attention_reason": "its worker\ndied at it"}
+    shop.answers[f"GET /orders/{ID}"] = (200, an_order("Pending Shipment", total_amount="5.00", **flagged))
     shop.answers[f"GET /orders/{ID}/events"] = (200, {"items": [PLACED, SHIPPED], "next_cursor": None})
     assert conveyor("order", "show", ID).output.splitlines() == [
         f"{ID}  Pending Shipment, 5.00 EUR, NEEDS ATTENTION",
+        "needs attention: its worker died at it",
         f"customer {ADA}, placed 2026-11-22 10:00:00.000",
         "to 12 Rue de la Paix",
         f"       2 x {LAMP}  not priced yet",

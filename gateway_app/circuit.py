@@ -1,0 +1,90 @@
+"""The circuit breaker before each service: one that does not answer is left alone for a while.
+
+    closed      requests go through; ``upstream_failures`` of them in a row without an answer open it
+    open        every request is refused at once, for ``upstream_rest`` seconds
+    half-open   one request is let through as a trial: an answer closes the circuit, none opens it again
+
+What counts is a connection that is refused, and silence for longer than the time-out. An answer is an answer, whatever
+its status: a refusal, or a service that says that its database is away, is a sign of life.
+
+pybreaker keeps count and state. Its own ``call`` would hold its lock for as long as the service takes, which would then
+get one request at a time; so a request runs outside, and only its outcome is told to the breaker. While the circuit is
+not closed only the trial's outcome counts: what was sent before it opened says nothing about now.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+import structlog
+from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, CircuitBreaker, CircuitMemoryStorage
+
+from chassis.settings import Settings
+from gateway_app.errors import CircuitOpen, UpstreamBroken, UpstreamDown, UpstreamTimeout
+
+log = structlog.get_logger()
+
+
+class Circuit:
+    """One service's circuit breaker. Any number of threads may use it."""
+
+    def __init__(self, service: str, settings: Settings) -> None:
+        self._service = service
+        self._rest = timedelta(seconds=settings.upstream_rest)
+        self._seen = CircuitMemoryStorage(STATE_CLOSED)
+        self._breaker = CircuitBreaker(
+            fail_max=settings.upstream_failures,
+            reset_timeout=settings.upstream_rest,
+            state_storage=self._seen,
+            throw_new_error_on_trip=False,
+        )
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def passing(self) -> Iterator[None]:
+        """Send a request inside this block. Raises CircuitOpen instead where the service is left alone."""
+        trial = self._enter()
+        outcome: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            outcome = error
+            raise
+        finally:
+            self._leave(trial, outcome)
+
+    def _enter(self) -> bool:
+        """Whether this request is the trial. Raises CircuitOpen."""
+        with self._lock:
+            if self._breaker.current_state == STATE_CLOSED:
+                return False
+            left = (self._seen.opened_at or datetime.now(UTC)) + self._rest - datetime.now(UTC)
+            if self._breaker.current_state == STATE_HALF_OPEN or left > timedelta(0):
+                raise CircuitOpen(
+                    f"{self._service} has not answered several times in a row and is left alone for a moment; the"
+                    " request was not carried out. Try again.",
+                    retry_after=max(1, ceil(left.total_seconds())),
+                    may_have_been_executed=False,
+                )
+            self._breaker.half_open()
+            return True
+
+    def _leave(self, trial: bool, outcome: BaseException | None) -> None:
+        with self._lock:
+            before = self._breaker.current_state
+            if isinstance(outcome, UpstreamDown | UpstreamTimeout | UpstreamBroken | None):
+                if trial or before == STATE_CLOSED:
+                    with contextlib.suppress(UpstreamDown, UpstreamTimeout):
+                        self._breaker.call(_tell, outcome)
+            elif trial:
+                self._breaker.open()  # it came to nothing before it got to the service
+            after = self._breaker.current_state
+        if after != before:
+            log.warning("circuit_changed", service=self._service, was=before, now=after)
+
+
+def _tell(outcome: BaseException | None) -> None:
+    if isinstance(outcome, UpstreamDown | UpstreamTimeout):
+        raise outcome

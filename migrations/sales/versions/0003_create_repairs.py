@@ -1,0 +1,14 @@
+"""What `conveyor reconcile --repair` has mended in this database."""
+
+from chassis.migrations import create_repairs_table, drop_repairs_table
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    create_repairs_table()
+
+
+def downgrade() -> None:
+    drop_repairs_table()
