@@ -23,6 +23,7 @@ from delivery.models import LogEntry
 from delivery.service import hold_delivery, move_delivery
 from delivery.status import DeliveryStatus
 from inventory.messages import CheckAvailability, ReleaseStock, ReserveStock
+from sales.chains import resend
 from sales.following import update_order_statuses
 from sales.messages import InventoryResponse, StatusUpdate
 from sales.pricing import record_inventory_responses
@@ -200,7 +201,7 @@ def _resend(session: Session, order_id: str) -> None:
     order = session.execute(text("SELECT * FROM orders WHERE id = :id"), {"id": order_id}).one()
     saga = session.execute(text("SELECT * FROM order_sagas WHERE order_id = :id"), {"id": order_id}).one()
     assert order.status == OrderStatus.PENDING
-    sales.service.resend(session, order, saga)
+    resend(session, order, saga)
 
 
 @pytest.fixture
