@@ -6,7 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
-from sales import saga
+from sales import chains, saga
 from sales import service as sales
 from tests.integration.sales.conftest import Shop, about
 
@@ -273,14 +273,14 @@ class TestIfMatch:
 class TestOneTransaction:
     """The order, its saga, its timeline and its first message are written together, or not at all."""
 
-    @pytest.mark.parametrize("broken", ["enqueue", "open_saga", "add_events"])
+    @pytest.mark.parametrize(("module", "broken"), [(chains, "enqueue"), (chains, "open_saga"), (sales, "add_events")])
     def test_an_order_that_cannot_be_written_whole_is_not_written(
-        self, shop: Shop, monkeypatch: pytest.MonkeyPatch, broken: str
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch, module: Any, broken: str
     ) -> None:
         def die(*_arguments: Any, **_options: Any) -> int:
             raise OSError("disk on fire")
 
-        monkeypatch.setattr(sales, broken, die)
+        monkeypatch.setattr(module, broken, die)
         assert shop.http.post("/orders", json=shop.draft(2)).status_code == 500
         assert orphans(shop) == []
         assert shop.rows("SELECT id FROM orders WHERE customer_id = :id", id=shop.customer["id"]) == []
@@ -298,7 +298,7 @@ class TestOneTransaction:
             after_commit(session, die)
             return 0
 
-        monkeypatch.setattr(sales, "enqueue", enqueue_later)
+        monkeypatch.setattr(chains, "enqueue", enqueue_later)
         with pytest.raises(SystemExit), transaction(shop.sessions) as session:
             sales.place_order(session, {"customer_id": shop.customer["id"], "items": [line(shop)]}, None, "c-1")
         assert len(orphans(shop)) == 1
