@@ -9,6 +9,7 @@ import pytest
 from tests.controls import guards, stories
 from tests.controls.conftest import Control
 from tests.controls.guards import dies, late
+from tests.integration.pipeline.killer import KILLER
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -94,4 +95,4 @@ def test_without_the_key_in_the_database_a_request_that_is_repeated_makes_two_or
 
 def test_without_counted_attempts_a_killer_goes_on_killing(control: Control) -> None:
     story = late(stories.an_order_kills_its_workers)
-    control(guards.ATTEMPTS, story, finds=r"killer: ", scene={"worker-inventory": stories.KILLER})
+    control(guards.ATTEMPTS, story, finds=r"killer: ", scene={"worker-inventory": KILLER})

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.integration.pipeline.killer import KILLER
 from tests.integration.pipeline.processes import Pipeline, wait_until
 
 pytestmark = pytest.mark.rabbitmq
@@ -25,18 +26,6 @@ def publish_and_die(self, *given):
     publish(self, *given)
     os._exit(137)
 Publisher.publish = publish_and_die
-"""
-
-#: One order kills every worker that touches it: no exception, no warning.
-KILLER = """
-import os
-from inventory import service
-reserve = service.reserve_stock
-def reserve_or_die(session, orders):
-    if any(line.quantity == 13 for order in orders for line in order.lines):
-        os._exit(137)
-    return reserve(session, orders)
-service.reserve_stock = reserve_or_die
 """
 
 
