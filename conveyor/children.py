@@ -11,11 +11,11 @@ from pathlib import Path
 import urllib3
 
 from chassis.settings import PREFIX, Settings
+from conveyor import SERVICES
 from conveyor.embedded.processes import inherited
 from conveyor.embedded.unit import Child
 from conveyor.stack import GUARDED, mark
 
-SERVICES = ("sales", "inventory", "delivery")
 DATABASES = tuple(f"{service}_database_url" for service in SERVICES)
 BROKER, CACHE = "broker_url", "redis_url"
 CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"

@@ -3,8 +3,8 @@
 import click
 
 from chassis.logs import configure_logs
+from conveyor import SERVICES
 from conveyor.target import join
-from conveyor.worker import SERVICES
 
 
 @click.command()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from chassis.errors import SettingsError
 from chassis.settings import Settings
-from conveyor.children import DATABASES, SERVICES, url_of
+from conveyor import SERVICES
+from conveyor.children import DATABASES, url_of
 from conveyor.embedded import rabbitmq
 from conveyor.embedded.postgres import Postgres
 from conveyor.embedded.processes import RECORD

@@ -2,8 +2,8 @@
 
 import click
 
+from conveyor import SERVICES
 from conveyor.target import join
-from conveyor.worker import SERVICES
 
 
 @click.command()

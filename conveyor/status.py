@@ -11,13 +11,12 @@ from sqlalchemy import text
 
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
-from conveyor import stack
+from conveyor import SERVICES, stack
 from conveyor.client import Gateway, Refused
 from conveyor.databases import Databases
 from conveyor.embedded.processes import started
 from conveyor.target import leads_elsewhere, target
 
-SERVICES = ("sales", "inventory", "delivery")
 #: Seconds that a source has to answer in, so that one that hangs does not hide the others.
 PATIENCE = 3
 

@@ -12,9 +12,8 @@ import structlog
 
 from chassis.logs import configure_logs
 from chassis.settings import Settings
+from conveyor import SERVICES
 from conveyor.target import join
-
-SERVICES = ("sales", "inventory", "delivery")
 
 log = structlog.get_logger()
 

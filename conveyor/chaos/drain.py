@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database
 from chassis.errors import ConveyorError
+from conveyor import SERVICES
 from conveyor.broker import BrokerDown, depths, work_queues
 from conveyor.chaos.torment import Say, remove_caps
 from conveyor.chaos.victim import Victim, VictimFailed, wait_for
@@ -62,7 +63,7 @@ def under_way(victim: Victim) -> list[str]:
     try:
         with Databases(settings) as databases:
             found = []
-            for each in ("sales", "inventory", "delivery"):
+            for each in SERVICES:
                 with databases.reading(each) as connection:
                     found.append((f"{each} outbox", int(connection.execute(_OUTBOX).scalar_one())))
             with databases.reading("sales") as connection:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from celeryconfig import QUEUE_OF_TASK
-
-SERVICES = ("sales", "inventory", "delivery")
+from conveyor import SERVICES
 
 
 class Kind(StrEnum):

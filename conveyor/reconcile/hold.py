@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database, transaction
 from chassis.settings import Settings
-
-SERVICES = ("sales", "inventory", "delivery")
+from conveyor import SERVICES
 
 _LOCKS = {
     "sales": (

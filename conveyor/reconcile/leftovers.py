@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 
 from chassis.settings import Settings
+from conveyor import SERVICES
 from conveyor.broker import dead_queues, depths, is_stand_in
 from conveyor.databases import Databases
 from conveyor.reconcile.rules import Deviation
-
-SERVICES = ("sales", "inventory", "delivery")
 
 _NEWEST_ROW = text("SELECT max(id) FROM outbox")
 _ROWS_UNTIL = text(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from chassis.settings import Settings
+from conveyor import SERVICES
 from conveyor.databases import Databases
 from conveyor.reconcile import leftovers
 from conveyor.reconcile.facts import RANGE, Facts, every_order, these_orders
@@ -50,7 +51,7 @@ def reconcile(
     with Databases(settings) as databases:
         before = leftovers.first_look(databases, settings)
         findings.unchecked += before.unchecked
-        findings.checked["outboxes"] = len(leftovers.SERVICES)
+        findings.checked["outboxes"] = len(SERVICES)
         findings.checked["dead-letter queues"] = len(before.dead)
         for wrong in every_product(databases):
             findings.checked["products"] += 1
