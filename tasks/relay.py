@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import QUEUE_OF_TASK
 from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.outbox import MOST_BYTES, MOST_LINES, MOST_ORDERS
 from chassis.ready import say_ready
 from chassis.settings import Settings
 from tasks import topology
@@ -31,8 +32,6 @@ from tasks.publisher import BrokerAway, NotConfirmed, Publisher
 
 log = structlog.get_logger()
 
-#: A bundle has at most this many orders, lines and bytes. One order that is larger goes alone.
-MOST_ORDERS, MOST_LINES, MOST_BYTES = 64, 2_000, 256 * 1024
 #: Rows claimed at once for one task.
 CLAIM = 500
 #: Seconds that a queue rests after it refused messages, and that the relay rests while a server is away.

@@ -159,7 +159,6 @@ def _steps() -> Iterator[Place]:
 POISONED = {task: (story, kind) for story, (kind, *tasks) in reversed(CHAINS.items()) for task in tasks}
 
 
-
 def sender(task: str) -> str:
     """The service in whose database the message of this task is written, in the chain that ``POISONED`` names."""
     story = POISONED[task][0]
@@ -238,6 +237,7 @@ SWEEPER = (
     _round("a silent parcel", "ask_delivery", "report", written("orders", "after the order is marked"), RESENT),
     _round("old keys", "forget_old_keys", "old_keys", written("customers", "after the key is forgotten")),
 )
+
 
 def _command(name: str, story: str, *points: Point) -> Place:
     return Place(name, name, story, "anywhere", points)
