@@ -29,7 +29,7 @@ def update_order_statuses(session: Session, updates: Sequence[StatusUpdate]) -> 
     """
     ids = [each.order_id for each in updates]
     known = {order_id: _Following(row) for order_id, row in lock_orders(session, ids).items()}
-    numbers = _saga_numbers(session, list(known))
+    numbers = _saga_numbers(session, [each.order_id for each in updates if each.kind == "cancel"])
     for message in updates:
         known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
     changed = [each for each in known.values() if each.changed]
@@ -107,6 +107,9 @@ class _Following:
 
 
 def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[str, int]]:
+    """Which chain is under way for each of these, whose orders are locked: nobody else writes their saga rows then."""
+    if not order_ids:
+        return {}
     found = session.execute(
         select(order_sagas.c.order_id, order_sagas.c.kind, order_sagas.c.no)
         .where(order_sagas.c.order_id.in_(order_ids))
@@ -129,7 +132,7 @@ def _write_statuses(session: Session, changed: list[_Following]) -> None:
             " AS v(id, status, reason, delivery_status, delivery_version) WHERE orders.id = v.id"
         ),
         {
-            "ids": [str(each.row.id) for each in changed],
+            "ids": [each.row.id for each in changed],
             "statuses": [each.status.value for each in changed],
             "reasons": [each.reason for each in changed],
             "delivery_statuses": [each.delivery_status for each in changed],

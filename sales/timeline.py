@@ -89,16 +89,19 @@ def saga_sent_again(
     )
 
 
+_CLOSE_SAGAS = text(
+    "UPDATE order_sagas SET deadline = NULL, closed_at = now(), reached_end = :at_last_step, attempts = 0, sends = 0,"
+    " last_error = NULL WHERE order_id = ANY(CAST(:ids AS uuid[])) AND deadline IS NOT NULL"
+)
+
+
 def close_sagas(session: Session, order_ids: Sequence[UUID], *, at_last_step: bool) -> None:
     """Nothing is under way for these orders any more, whatever ended it.
 
     ``at_last_step`` is evidence for the sweeper: a chain that was sent earlier and has not got there is lost.
     """
-    session.execute(
-        update(order_sagas)
-        .where(order_sagas.c.order_id.in_(order_ids), order_sagas.c.deadline.isnot(None))
-        .values(deadline=None, closed_at=func.now(), reached_end=at_last_step, attempts=0, sends=0, last_error=None)
-    )
+    if order_ids:
+        session.execute(_CLOSE_SAGAS, {"ids": list(order_ids), "at_last_step": at_last_step})
 
 
 def announce(session: Session, statuses: Mapping[UUID, str]) -> None:

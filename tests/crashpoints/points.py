@@ -191,9 +191,10 @@ def _faults() -> Iterator[Place]:
 STEPS = (*_steps(), *_faults())
 
 RELAY = (
-    Point("after the claim", "rows are deleted and not committed, nothing is sent", 'after_writing("outbox")'),
+    Point("after the claim", "rows are locked, nothing is sent", 'before_call(Publisher, "publish")'),
     Point("after sending", "the broker may have it, no confirm is read", 'before_call(Publisher, "_await_confirms")'),
     Point("after publish", "the broker has confirmed, the rows are still there", 'after_call(Publisher, "publish")'),
+    Point("after the delete is written", "rows are deleted and not committed", 'after_writing("outbox")'),
     Point("before the delete is committed", "the same, at the commit", "before_commit"),
     Point("after the delete", "the rows are gone", "after_commit"),
 )  # fmt: skip
@@ -269,7 +270,6 @@ SAME = {
     "request: before the answer": "after commit: nothing is done in between but waking the relay, which may be lost",
     "gateway: before storing": "after the upstream answered: nothing is done in between",
     "last link: after the outbox insert": "after the effect: update_order_status and record_fault send nothing",
-    "relay: after the delete is written": "after the claim: the claim is a DELETE .. RETURNING in the same transaction",
 }
 
 

@@ -31,7 +31,7 @@ from sales.messages import DeadLetter
 from sales.models import order_events, orders, quarantine
 from tasks import topology
 from tasks.app import app
-from tasks.publisher import Publisher
+from tasks.publisher import Outgoing, Publisher
 from tasks.quarantine import Quarantine, read_letter
 
 CHECK_QUEUE = "inventory_check_queue"
@@ -222,7 +222,7 @@ class TestADeadLetter:
         bundle = [{"order_id": str(place(sessions))}]
         links = [{"task": "sales.first", "args": []}, {"task": "sales.last", "args": []}]
         publisher = Publisher(app, broker)
-        publisher.publish("inventory.check_availability", [(bundle, links)])
+        publisher.publish([Outgoing("inventory.check_availability", bundle, links)])
         publisher.close()
         reject_all(broker, 1)
         with running(sessions, replace(databases, broker_url=broker)):
