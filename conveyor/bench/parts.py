@@ -1,0 +1,36 @@
+"""Every part of a run, in the order of a whole one, and how they are run one after the other."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from chassis.errors import ConveyorError
+from conveyor.bench import loads
+from conveyor.bench.run import Bench, Document, deviations, say
+
+PARTS: dict[str, Callable[[Bench], Document]] = {
+    "orders": loads.orders,
+}
+#: These change nothing, or nothing of Conveyor's: the databases need no check after them.
+HARMLESS = frozenset({"naive", "ceiling", "list", "reads"})
+
+
+def run(bench: Bench, chosen: Sequence[str]) -> None:
+    """Run these parts, and check the databases after each that changes them. A part that fails stops no other."""
+    for name in PARTS:
+        if name not in chosen:
+            continue
+        say(f"{name} ...")
+        began = time.monotonic()
+        try:
+            found = PARTS[name](bench)
+        except ConveyorError as error:
+            say(f"{name} FAILED: {error}")
+            bench.results[name] = {"failed": str(error)}
+            continue
+        bench.results[name] = found
+        if name not in HARMLESS:
+            say("  checking the databases")
+            found.setdefault("wrong", []).extend(deviations(bench.settings))
+        for each in found.get("wrong", []):
+            say(f"  WRONG: {each}")
+        say(f"  {name} took {time.monotonic() - began:.0f} s")
