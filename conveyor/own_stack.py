@@ -73,7 +73,7 @@ def own_stack(state: Path, chosen: Mapping[str, str] = os.environ) -> dict[str, 
     leading = {PREFIX + name.upper() for name in (*LEADING, "ready_file")}
     variables = {name: value for name, value in chosen.items() if name.startswith(PREFIX) and name not in leading}
     variables[f"{PREFIX}STATE_DIR"] = str(state)
-    ports = _free_ports()
+    ports = free_ports()
     for each in fields(Settings):
         if each.name.endswith("_port"):
             variables[PREFIX + each.name.upper()] = str(next(ports))
@@ -82,7 +82,7 @@ def own_stack(state: Path, chosen: Mapping[str, str] = os.environ) -> dict[str, 
     return variables
 
 
-def _free_ports() -> Iterator[int]:
+def free_ports() -> Iterator[int]:
     """Ports below those that the system gives to outgoing connections: they stay free until they are needed."""
     for port in range(random.randrange(20_000, 30_000), 32_768):
         with suppress(PortTaken):

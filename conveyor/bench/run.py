@@ -1,11 +1,13 @@
 """One run: what it is asked to do, what it has to work with, and whether the answers were right."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from chassis.errors import ConveyorError
 from chassis.settings import Settings
 from conveyor.bench.measure import Measured, measure
 from conveyor.bench.shop import Shop, ordinary
@@ -16,6 +18,10 @@ WARM_UP = 300
 PLACED = "Pending Shipment"
 
 Document = dict[str, Any]
+
+
+class NotMeasured(ConveyorError):
+    """Something that a part takes is not here. The message says what, and how to get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,10 @@ class Bench:
         return measured
 
 
-def wrong_statuses(measured: Measured, **wanted: int) -> list[str]:
-    """What became of the orders, where it is not what should have; names have ``_`` for a blank."""
-    there, should = dict(measured.ended.statuses), {name.replace("_", " "): count for name, count in wanted.items()}
-    return [] if there == should else [f"orders are {there}, should be {should} {measured.answers.errors}"]
+def wrong_statuses(measured: Measured, wanted: Mapping[str, int]) -> list[str]:
+    """What became of the orders, where it is not what should have."""
+    there = dict(measured.ended.statuses)
+    return [] if there == wanted else [f"the orders are {there}, and should be {wanted} {measured.answers.errors}"]
 
 
 def deviations(settings: Settings) -> list[str]:

@@ -30,7 +30,7 @@ class Row:
             return None
 
     def verdict(self, results: Results) -> str:
-        """``reached aim``, ``reached must``, ``missed``, ``not measured``, or ``WRONG``: fast and wrong is no result."""
+        """``reached aim``, ``reached must``, ``missed``, ``not measured``, or ``WRONG``: fast and wrong is no use."""
         if any(results.get(part, {}).get("wrong") for part in self.parts):
             return WRONG
         value = self.measured(results)
@@ -114,10 +114,10 @@ ROWS = (
     ),
     Row(
         "replay of an order book: orders/s as a multiple of naive",
-        ("replay", "naive replay"),
+        ("replay", "naive-replay"),
         4,
         8,
-        _ratio("replay", RATE, "naive replay", RATE),
+        _ratio("replay", RATE, "naive-replay", RATE),
     ),
     Row(
         "flash sale: ended orders/s against the ordinary load",
