@@ -1,20 +1,34 @@
 """Every part of a run, in the order of a whole one, and how they are run one after the other."""
 
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 
+import psycopg2
+
 from chassis.errors import ConveyorError
-from conveyor.bench import ceiling, loads, naive
+from conveyor.bench import ceiling, loads, naive, parcels, reading
 from conveyor.bench.run import Bench, Document, NotMeasured, deviations, say
 
 PARTS: dict[str, Callable[[Bench], Document]] = {
     "orders": loads.orders,
     "naive": naive.naive,
     "ceiling": ceiling.ceiling,
+    "idle": loads.idle,
+    "replay": loads.replay,
     "naive-replay": naive.naive_replay,
+    "flash": loads.flash,
+    "reads": reading.reads,
+    "parcel": parcels.parcel,
+    "courier": parcels.courier,
+    "seeded": loads.seeded,
+    "list": reading.lists,
 }
 #: These change nothing, or nothing of Conveyor's: the databases need no check after them.
 HARMLESS = frozenset({"naive", "naive-replay", "ceiling", "list", "reads"})
+
+#: What a part may meet that is no fault of this program's.
+FAILURES = (ConveyorError, psycopg2.Error, OSError, subprocess.CalledProcessError)
 
 
 def run(bench: Bench, chosen: Sequence[str]) -> None:
@@ -29,7 +43,7 @@ def run(bench: Bench, chosen: Sequence[str]) -> None:
         except NotMeasured as why:
             say(f"  not measured: {why}")
             continue
-        except ConveyorError as error:
+        except FAILURES as error:
             say(f"{name} FAILED: {error}")
             bench.results[name] = {"failed": str(error)}
             continue

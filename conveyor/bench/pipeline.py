@@ -6,7 +6,7 @@ a table ``orders`` with customer_id, status, created_at and updated_at.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg2
@@ -83,6 +83,21 @@ class Orders:
             elif time.monotonic() - since > seconds:
                 raise LoadFailed(f"{now:,} orders are on their way, and for {seconds:g} s none has ended")
 
+    def wait_until_left(self, order_ids: Sequence[str], status: str, seconds: float) -> tuple[float, int]:
+        """Wait until none of these orders is in this status any more, at most so many seconds for the next one.
+
+        Gives when the last of them was changed, by the database's clock, and how many have not left.
+        """
+        left, since = list(order_ids), time.monotonic()
+        while left and time.monotonic() - since < seconds:
+            now = self._ids("SELECT id FROM orders WHERE id = ANY(%s::uuid[]) AND status = %s", left, status)
+            if len(now) < len(left):
+                since = time.monotonic()
+            left = now
+            time.sleep(EVERY if left else 0)
+        query = "SELECT extract(epoch FROM max(updated_at)) FROM orders WHERE id = ANY(%s::uuid[])"
+        return self._one(query, list(order_ids)), len(left)
+
     def of(self, customer: str, began: float) -> Ended:
         """What became of the orders of this customer since then."""
         ended = Ended()
@@ -100,6 +115,11 @@ class Orders:
         ended.created.sort()
         ended.ended.sort()
         return ended
+
+    def _ids(self, query: str, *values: object) -> list[str]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return [str(row[0]) for row in cursor]
 
     def _one(self, query: str, *values: object) -> float:
         with self._connection.cursor() as cursor:

@@ -70,6 +70,10 @@ class Servers:
         with _emptied(self._settings.require("redis_url"), KEYS) as own:
             yield own
 
+    def checkpoint(self) -> None:
+        """Have PostgreSQL write down what it holds in memory, so that it does not do so during the next load."""
+        self._postgres.execute("CHECKPOINT")
+
     def _drop(self, names: tuple[str, ...]) -> None:
         for name in names:
             self._postgres.drop_database(name)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import text
@@ -15,7 +16,7 @@ from conveyor.stack import running
 
 #: Products of every ordinary load, and how much there is of each: more than is ever sold.
 PRODUCTS, PLENTY = 1_000, 10_000_000
-PREFIX = "BENCH-"
+PREFIX, DOMAIN = "BENCH-", "bench.example"
 LOADERS = 8
 
 
@@ -34,7 +35,7 @@ class Shop:
 
     def customer(self, name: str) -> str:
         """A new customer's id. Raises GatewayError."""
-        wanted = {"name": f"Bench {name}", "email": f"{name}@bench.example", "address": "1 High Street"}
+        wanted = {"name": f"Bench {name}", "email": f"{name}@{DOMAIN}", "address": "1 High Street"}
         return str(self.gateway.post("/customers", wanted, key=str(uuid4())).body["id"])
 
     def product(self, stock: int) -> str:
@@ -42,27 +43,34 @@ class Shop:
         return str(self.gateway.post("/products", _product(f"{PREFIX}{uuid4()}", stock), key=str(uuid4())).body["id"])
 
     def products(self) -> list[str]:
-        """The ids of the products that never run out; made where they are missing. Raises LoadFailed."""
-        wanted = [f"{PREFIX}{number:04}" for number in range(PRODUCTS)]
-        there = self._known(wanted)
-        missing = [sku for sku in wanted if sku not in there]
+        """The ids of the products that never run out. Raises LoadFailed."""
+        return list(self.stocked({f"{PREFIX}{number:04}": "5.00" for number in range(PRODUCTS)}).values())
+
+    def stocked(self, prices: Mapping[str, str]) -> dict[str, str]:
+        """The ids of these products by sku; made where they are missing, with plenty of each. Raises LoadFailed."""
+        there = self._known(list(prices))
+        missing = [sku for sku in prices if sku not in there]
         if missing:
             url = self.settings.gateway_url
-            requests = [request("POST", url, "/products", _product(sku, PLENTY)) for sku in missing]
+            requests = [request("POST", url, "/products", _product(sku, PLENTY, prices[sku])) for sku in missing]
             answers = send(url, requests, LOADERS, "products")
-            there = self._known(wanted)
-            if len(there) < PRODUCTS:
+            there = self._known(list(prices))
+            if len(there) < len(prices):
                 raise LoadFailed(f"the products could not be made: {'; '.join(answers.errors)}")
-        return [there[sku] for sku in wanted]
+        return {sku: there[sku] for sku in prices}
+
+    def asking(self, service: str, query: str, **values: object) -> list[Any]:
+        """Rows of a service's database. Raises DatabaseDown."""
+        with Databases(self.settings) as databases, databases.reading(service) as connection:
+            return list(connection.execute(text(query), values))
 
     def _known(self, skus: Sequence[str]) -> dict[str, str]:
-        query = text("SELECT sku, CAST(id AS text) AS id FROM products WHERE sku = ANY(:skus) AND status = 'active'")
-        with Databases(self.settings) as databases, databases.reading("inventory") as connection:
-            return {row.sku: row.id for row in connection.execute(query, {"skus": list(skus)})}
+        query = "SELECT sku, CAST(id AS text) AS id FROM products WHERE sku = ANY(:skus) AND status = 'active'"
+        return {row.sku: row.id for row in self.asking("inventory", query, skus=list(skus))}
 
 
-def _product(sku: str, stock: int) -> dict[str, object]:
-    return {"sku": sku, "name": f"Bench product {sku}", "price": "5.00", "stock_quantity": stock}
+def _product(sku: str, stock: int, price: str = "5.00") -> dict[str, object]:
+    return {"sku": sku, "name": f"Bench product {sku}", "price": price, "stock_quantity": stock}
 
 
 def ordinary(
