@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
@@ -25,12 +25,16 @@ from conveyor.target import LEADING, leads_elsewhere, target
 START_PATIENCE = 180.0
 
 
+def is_there() -> bool:
+    """Whether a system is running, as far as the environment leads to it."""
+    return leads_elsewhere() or f"{PREFIX}GATEWAY_URL" in os.environ or stack.running(target().state_dir) is not None
+
+
 @contextmanager
 def system() -> Iterator[Settings]:
     """The system that is there, or one of our own for as long as this lasts. Raises ConveyorError."""
-    found = target()
-    if leads_elsewhere() or f"{PREFIX}GATEWAY_URL" in os.environ or stack.running(found.state_dir):
-        yield found
+    if is_there():
+        yield target()
         return
     click.echo("No system is running here: starting one for the measurement.", err=True)
     with started() as settings:
@@ -38,15 +42,17 @@ def system() -> Iterator[Settings]:
 
 
 @contextmanager
-def started(code: Path | None = None, chosen: Mapping[str, str] = os.environ) -> Iterator[Settings]:
+def started(code: Path | None = None) -> Iterator[Settings]:
     """A stack with its data in a temporary directory; stopped and forgotten afterwards. Raises ConveyorError.
 
-    ``code``: the folder whose ``conveyor run`` it is, by default the code that runs here. ``chosen``: the environment
-    that may choose the stack's broker and how its processes work; what leads to a running system is left out.
+    ``code``: the folder whose ``conveyor run`` it is, by default the code that runs here.
     """
     with tempfile.TemporaryDirectory(prefix="conveyor-measured-") as folder:
         state = Path(folder) / "state"
-        environment = inherited() | own_stack(state, chosen) | ({"PYTHONPATH": str(code)} if code else {})
+        environment = inherited() | own_stack(state)
+        if code is not None:
+            environment = {name: value for name, value in environment.items() if _knows(code, name)}
+            environment["PYTHONPATH"] = str(code)
         log = Path(folder) / "run.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -65,13 +71,13 @@ def started(code: Path | None = None, chosen: Mapping[str, str] = os.environ) ->
             process.wait()
 
 
-def own_stack(state: Path, chosen: Mapping[str, str] = os.environ) -> dict[str, str]:
+def own_stack(state: Path) -> dict[str, str]:
     """The variables of a stack that stands in nobody's way: every port is one that was free just now.
 
-    What ``chosen`` says about how its processes work stays.
+    What the environment says about how its processes work stays.
     """
     leading = {PREFIX + name.upper() for name in (*LEADING, "ready_file")}
-    variables = {name: value for name, value in chosen.items() if name.startswith(PREFIX) and name not in leading}
+    variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name not in leading}
     variables[f"{PREFIX}STATE_DIR"] = str(state)
     ports = free_ports()
     for each in fields(Settings):
@@ -80,6 +86,12 @@ def own_stack(state: Path, chosen: Mapping[str, str] = os.environ) -> dict[str, 
         elif each.name.endswith("_relay"):
             variables[PREFIX + each.name.upper()] = f"127.0.0.1:{next(ports)}"
     return variables
+
+
+def _knows(code: Path, variable: str) -> bool:
+    """Whether code that may be older has this setting: it takes none that it does not know."""
+    name = variable.removeprefix(PREFIX).lower()
+    return not variable.startswith(PREFIX) or f" {name}: " in (code / "chassis" / "settings.py").read_text()
 
 
 def free_ports() -> Iterator[int]:

@@ -20,6 +20,17 @@ SHOWN = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "w
          "max_wal_size", "max_connections")  # fmt: skip
 
 
+def document(settings: Settings) -> dict[str, Any]:
+    """All of it. Raises OperationalError where the database is away."""
+    return {
+        "machine": machine(),
+        "versions": versions(settings),
+        "postgresql": postgres(settings.database_url("sales")),
+        "settings": chosen(settings),
+        "queues": queues(settings),
+    }
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, kernel."""
     return {

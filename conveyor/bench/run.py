@@ -10,7 +10,7 @@ import click
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
 from conveyor.bench.measure import Measured, measure
-from conveyor.bench.shop import Shop, ordinary
+from conveyor.bench.shop import PRODUCTS, Shop, ordinary
 from conveyor.reconcile.run import Findings, reconcile
 
 #: Orders before an ordinary load that are not counted: connections are opened, statements prepared, caches filled.
@@ -38,6 +38,17 @@ class Options:
     seeded: int = 1_000_000
     baseline: Path | None = None
     book: Path | None = None
+
+    def document(self) -> Document:
+        """The fixed conditions, as they are printed."""
+        return {
+            "clients": self.clients,
+            "lines": self.lines,
+            "products": PRODUCTS,
+            "orders": self.orders,
+            "seeded": self.seeded,
+            "baseline": str(self.baseline) if self.baseline else "none: set BASELINE to the folder",
+        }
 
 
 @dataclass(slots=True)
