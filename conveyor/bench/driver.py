@@ -137,9 +137,20 @@ class Clients:
         """Send everything. Raises NoAnswer, OSError where the server is not there, ValueError where it is no HTTP."""
         answers, used = self._answers, _cpu()
         answers.began, self._start = time.time(), time.perf_counter()
-        for client in self._clients:
-            self._selector.register(client.wire, selectors.EVENT_READ, client)
-            self._next(client)
+        try:
+            for client in self._clients:
+                self._selector.register(client.wire, selectors.EVENT_READ, client)
+                self._next(client)
+            self._hear_all()
+        finally:
+            for client in self._clients:
+                client.wire.close()
+            self._selector.close()
+        answers.ended = answers.began + time.perf_counter() - self._start
+        answers.cpu = _cpu() - used
+        return answers
+
+    def _hear_all(self) -> None:
         last_answer = told = self._start
         while self._waiting or self._resting:
             ready = self._selector.select(0.05 if self._resting else TELL_EVERY)
@@ -152,12 +163,10 @@ class Clients:
                 last_answer = now
             if now - told > TELL_EVERY:
                 told = now
-                print(f"    {len(answers.took):,} of {len(self._load.requests):,} {self._load.label}", file=sys.stderr)
+                done = len(self._answers.took)
+                print(f"    {done:,} of {len(self._load.requests):,} {self._load.label}", file=sys.stderr)
             if now - last_answer > PATIENCE:
-                raise NoAnswer(f"no answer for {PATIENCE:g} s, after {len(answers.took):,} of them")
-        answers.ended = answers.began + time.perf_counter() - self._start
-        answers.cpu = _cpu() - used
-        return answers
+                raise NoAnswer(f"no answer for {PATIENCE:g} s, after {len(self._answers.took):,} of them")
 
     def _next(self, client: _Client) -> None:
         request = next(self._left, None)
