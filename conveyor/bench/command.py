@@ -22,6 +22,7 @@ from conveyor.own_stack import is_there, system
 @click.option("--orders", default=20_000, show_default=True, type=click.IntRange(1), help="Of an ordinary load.")
 @click.option("--clients", default=32, show_default=True, type=click.IntRange(1, 500), help="At once.")
 @click.option("--lines", default=2, show_default=True, type=click.IntRange(1, 100), help="Of an order.")
+@click.option("--products", default=1_000, show_default=True, type=click.IntRange(2, 1_000), help="To choose from.")
 @click.option("--seeded", default=1_000_000, show_default=True, type=click.IntRange(1), help="Orders put in by SQL.")
 @click.option(
     "--book",
@@ -38,6 +39,7 @@ def bench(
     orders: int,
     clients: int,
     lines: int,
+    products: int,
     seeded: int,
     book: Path | None,
     runs: int,
@@ -74,7 +76,7 @@ def bench(
     """
     signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
     baseline = os.environ.get("BASELINE")
-    options = Options(orders, clients, lines, seeded, Path(baseline).absolute() if baseline else None, book)
+    options = Options(orders, clients, lines, products, seeded, Path(baseline).absolute() if baseline else None, book)
     if names[:1] == ("compare",):
         if len(names) != 3:
             raise click.UsageError("compare takes two revisions")

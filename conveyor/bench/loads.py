@@ -76,7 +76,7 @@ def seeded(bench: Bench) -> Document:
     count = bench.options.seeded
     customers = [bench.shop.customer(f"seeded-{number}") for number in range(CUSTOMERS)]
     began = time.monotonic()
-    seed(bench.settings, str(uuid4()), count, customers, bench.shop.products())
+    seed(bench.settings, str(uuid4()), count, customers, bench.shop.products(bench.options.products))
     with suppress(NotOurs):  # another's server writes its pages when it likes
         Servers(bench.settings).checkpoint()
     took = time.monotonic() - began

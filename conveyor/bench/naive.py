@@ -19,7 +19,7 @@ from conveyor.bench.measure import Measured, measure
 from conveyor.bench.pipeline import Pipeline
 from conveyor.bench.run import PLACED, WARM_UP, Bench, Document, NotMeasured, wrong_statuses
 from conveyor.bench.servers import Servers
-from conveyor.bench.shop import PRODUCTS, ordinary
+from conveyor.bench.shop import ordinary
 from conveyor.embedded.processes import inherited, tail
 from conveyor.own_stack import free_ports
 from conveyor.replay.book import Book
@@ -37,7 +37,7 @@ def naive(bench: Bench) -> Document:
     """The ordinary load, on the naive pipeline. Raises NotMeasured, LoadFailed."""
     chosen = bench.options
     count = min(chosen.orders, MOST_ORDERS)
-    products = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"p{number}")) for number in range(PRODUCTS)]
+    products = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"p{number}")) for number in range(chosen.products)]
     with _running(bench) as (pipeline, _):
         extra = {"line": {"price": PRICE}, "order": {"address": "1 High Street"}}
         customer = str(uuid.uuid4())

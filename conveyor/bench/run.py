@@ -10,7 +10,7 @@ import click
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
 from conveyor.bench.measure import Measured, measure
-from conveyor.bench.shop import PRODUCTS, Shop, ordinary
+from conveyor.bench.shop import Shop, ordinary
 from conveyor.reconcile.run import Findings, reconcile
 
 #: Orders before an ordinary load that are not counted: connections are opened, statements prepared, caches filled.
@@ -35,6 +35,7 @@ class Options:
     orders: int = 20_000
     clients: int = 32
     lines: int = 2
+    products: int = 1_000
     seeded: int = 1_000_000
     baseline: Path | None = None
     book: Path | None = None
@@ -44,7 +45,7 @@ class Options:
         return {
             "clients": self.clients,
             "lines": self.lines,
-            "products": PRODUCTS,
+            "products": self.products,
             "orders": self.orders,
             "seeded": self.seeded,
             "baseline": str(self.baseline) if self.baseline else "none: set BASELINE to the folder",
@@ -65,7 +66,7 @@ class Bench:
     def ordinary_load(self, label: str) -> Measured:
         """A warm-up that is not counted, and the load. Raises LoadFailed, GatewayError."""
         chosen, url = self.options, self.settings.gateway_url
-        products, customer = self.shop.products(), self.shop.customer("orders")
+        products, customer = self.shop.products(chosen.products), self.shop.customer("orders")
         warm_up = ordinary(url, customer, products, min(WARM_UP, chosen.orders), chosen.lines)
         measure(self.shop.pipeline, customer, warm_up, chosen.clients, "orders to warm up")
         requests = ordinary(url, customer, products, chosen.orders, chosen.lines)

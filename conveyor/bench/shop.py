@@ -14,8 +14,8 @@ from conveyor.client import Gateway
 from conveyor.databases import Databases
 from conveyor.stack import running
 
-#: Products of every ordinary load, and how much there is of each: more than is ever sold.
-PRODUCTS, PLENTY = 1_000, 10_000_000
+#: How much there is of each product: more than is ever sold.
+PLENTY = 10_000_000
 PREFIX, DOMAIN = "BENCH-", "bench.example"
 LOADERS = 8
 
@@ -42,9 +42,9 @@ class Shop:
         """A new product's id, of which there is so much. Raises GatewayError."""
         return str(self.gateway.post("/products", _product(f"{PREFIX}{uuid4()}", stock), key=str(uuid4())).body["id"])
 
-    def products(self) -> list[str]:
-        """The ids of the products that never run out. Raises LoadFailed."""
-        return list(self.stocked({f"{PREFIX}{number:04}": "5.00" for number in range(PRODUCTS)}).values())
+    def products(self, count: int) -> list[str]:
+        """The ids of so many products that never run out. Raises LoadFailed."""
+        return list(self.stocked({f"{PREFIX}{number:04}": "5.00" for number in range(count)}).values())
 
     def stocked(self, prices: Mapping[str, str]) -> dict[str, str]:
         """The ids of these products by sku; made where they are missing, with plenty of each. Raises LoadFailed."""
