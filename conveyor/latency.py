@@ -2,38 +2,23 @@
 
 import json
 import math
-import os
-import random
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from uuid import uuid4
 
 import click
 
-from chassis.errors import ConveyorError
-from chassis.settings import PREFIX, Settings, read
-from conveyor import stack
 from conveyor.client import Gateway
-from conveyor.embedded.processes import PortTaken, inherited, require_free, tail
 from conveyor.order.follow import follow
+from conveyor.own_stack import system
 from conveyor.parallel import progress
-from conveyor.target import leads_elsewhere, target
 
 #: Orders of each kind that are not counted: connections are opened and modules imported.
 WARM_UP = 3
 #: Seconds that an order may take.
 PATIENCE = 10
-#: Seconds that a stack of our own may take to get ready.
-START_PATIENCE = 180.0
 PLACED = "Pending Shipment"
 
 
@@ -68,7 +53,7 @@ def latency(context: click.Context, orders: int, as_json: bool) -> None:
 
     Exit code: 0 every order got to Pending Shipment, 1 one did not.
     """
-    with _system() as settings:
+    with system() as settings:
         measured = measure(Gateway(settings.gateway_url, timeout=PATIENCE + 20.0, patience=PATIENCE), orders)
     shown = {
         "POST": measured.post,
@@ -157,61 +142,3 @@ def _cell(value: float | None) -> str:
 
 def _since(began: float) -> float:
     return (time.perf_counter() - began) * 1_000
-
-
-@contextmanager
-def _system() -> Iterator[Settings]:
-    """The system that is there, or one of our own for as long as this lasts."""
-    found = target()
-    if leads_elsewhere() or f"{PREFIX}GATEWAY_URL" in os.environ or stack.running(found.state_dir):
-        yield found
-        return
-    with tempfile.TemporaryDirectory(prefix="conveyor-latency-") as folder:
-        state = Path(folder) / "state"
-        environment = inherited() | own_stack(state)
-        click.echo("No system is running here: starting one for the measurement.", err=True)
-        log = Path(folder) / "run.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "conveyor", "run", "--no-first-order"],
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches it through us, once
-            )
-        try:
-            _await_ready(process, state, log)
-            yield read(stack.environment(state))
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-
-
-def own_stack(state: Path) -> dict[str, str]:
-    """The variables of a stack that stands in nobody's way: every port is one that was free just now."""
-    variables = {name: value for name, value in os.environ.items() if name == f"{PREFIX}EMBEDDED_BROKER"}
-    variables[f"{PREFIX}STATE_DIR"] = str(state)
-    ports = _free_ports()
-    for each in fields(Settings):
-        if each.name.endswith("_port"):
-            variables[PREFIX + each.name.upper()] = str(next(ports))
-        elif each.name.endswith("_relay"):
-            variables[PREFIX + each.name.upper()] = f"127.0.0.1:{next(ports)}"
-    return variables
-
-
-def _free_ports() -> Iterator[int]:
-    """Ports below those that the system gives to outgoing connections: they stay free until they are needed."""
-    for port in range(random.randrange(20_000, 30_000), 32_768):
-        with suppress(PortTaken):
-            require_free(port)
-            require_free(port, kind=socket.SOCK_DGRAM)
-            yield port
-
-
-def _await_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_PATIENCE
-    while not ((running := stack.running(state)) and running.ready):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise ConveyorError(f"the stack for the measurement did not get ready:\n{tail(log)}")
-        time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 from tests.e2e.shop import Shop
 
@@ -49,3 +50,18 @@ def test_latency_is_measured_on_the_stack_and_leaves_nothing_behind(shop: Shop) 
     assert 0 < answer["post"]["p50"] < answer["to_pending_shipment"]["p50"]
     checked = shop.stack.conveyor("reconcile")
     assert checked.returncode == FINE, told(checked)
+
+
+def test_the_benchmark_measures_the_stack_and_finds_the_databases_right(shop: Shop, tmp_path: Path) -> None:
+    small = ("--orders", "60", "--clients", "4", "--products", "20", "--out", str(tmp_path), "--json")
+    measured = shop.stack.conveyor("bench", "orders", "flash", "reads", *small)
+    assert measured.returncode == FINE, told(measured)
+    results = json.loads(measured.stdout)["results"]
+    assert results["orders"]["statuses"] == {"Pending Shipment": 60}
+    assert sum(results["orders"]["series"]["completed"]) == 60
+    assert results["flash"]["statuses"] == {"Pending Shipment": 12, "Rejected": 48}
+    kinds = {"gateway", "sales", "workers", "relays", "postgres", "rabbitmq"}
+    assert kinds <= set(results["orders"]["cpu_ms_per_order"])
+    assert results["orders"]["memory_bytes"]["gateway"] > 10_000_000
+    assert results["reads"]["reads"] == 60
+    assert json.loads((tmp_path / "bench.json").read_text())["results"] == results

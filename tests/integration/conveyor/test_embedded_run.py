@@ -12,7 +12,7 @@ import pytest
 
 from conveyor import stack
 from conveyor.embedded.processes import Record, end_left_behind, inherited, started
-from conveyor.latency import own_stack
+from conveyor.own_stack import own_stack
 from tests.integration.conveyor.test_embedded_supervisor import until
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from chassis.settings import read
-from conveyor.latency import WARM_UP, own_stack, percentiles
+from conveyor.latency import WARM_UP, percentiles
+from conveyor.own_stack import own_stack
 
 ID = "0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10"
 EVENTS = [

@@ -1,0 +1,92 @@
+"""One run: what it is asked to do, what it has to work with, and whether the answers were right."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chassis.errors import ConveyorError
+from chassis.settings import Settings
+from conveyor.bench.measure import Measured, measure
+from conveyor.bench.shop import Shop, ordinary
+from conveyor.reconcile.run import Findings, reconcile
+
+#: Orders before an ordinary load that are not counted: connections are opened, statements prepared, caches filled.
+WARM_UP = 300
+PLACED = "Pending Shipment"
+
+Document = dict[str, Any]
+
+
+class NotMeasured(ConveyorError):
+    """Something that a part takes is not here. The message says what, and how to get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked to do: the size of an ordinary load, and where the rest is found.
+
+    ``seeded``: orders that are put into the databases; ``baseline``: the folder of the naive pipeline and the ceiling;
+    ``book``: the order book that is replayed.
+    """
+
+    orders: int = 20_000
+    clients: int = 32
+    lines: int = 2
+    products: int = 1_000
+    seeded: int = 1_000_000
+    baseline: Path | None = None
+    book: Path | None = None
+
+    def document(self) -> Document:
+        """The fixed conditions, as they are printed."""
+        return {
+            "clients": self.clients,
+            "lines": self.lines,
+            "products": self.products,
+            "orders": self.orders,
+            "seeded": self.seeded,
+            "baseline": str(self.baseline) if self.baseline else "none: set BASELINE to the folder",
+        }
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run on one system. ``results`` has what was measured so far, by the part's name; ``latencies`` the seconds
+    of every POST by the load's name, for the plot."""
+
+    settings: Settings
+    options: Options
+    shop: Shop
+    results: dict[str, Document] = field(default_factory=dict)
+    latencies: dict[str, list[float]] = field(default_factory=dict)
+
+    def ordinary_load(self, label: str) -> Measured:
+        """A warm-up that is not counted, and the load. Raises LoadFailed, GatewayError."""
+        chosen, url = self.options, self.settings.gateway_url
+        products, customer = self.shop.products(chosen.products), self.shop.customer("orders")
+        warm_up = ordinary(url, customer, products, min(WARM_UP, chosen.orders), chosen.lines)
+        measure(self.shop.pipeline, customer, warm_up, chosen.clients, "orders to warm up")
+        requests = ordinary(url, customer, products, chosen.orders, chosen.lines)
+        measured = measure(self.shop.pipeline, customer, requests, chosen.clients, label)
+        self.latencies[label] = measured.answers.took
+        return measured
+
+
+def wrong_statuses(measured: Measured, wanted: Mapping[str, int]) -> list[str]:
+    """What became of the orders, where it is not what should have."""
+    there = dict(measured.ended.statuses)
+    return [] if there == wanted else [f"the orders are {there}, and should be {wanted} {measured.answers.errors}"]
+
+
+def deviations(settings: Settings) -> list[str]:
+    """What reconcile says of the databases: nothing, as long as every promise is kept. Raises DatabaseDown."""
+    found = reconcile(settings, Findings())
+    return [f"{each.kind} {each.id}: there is {each.found}, should be {each.expected}" for each in found]
+
+
+def say(text: str) -> None:
+    """A line about the progress, on stderr."""
+    click.echo(text, err=True)

@@ -1,0 +1,111 @@
+"""The system to measure: the one that is there, or one of our own, on ports of its own, for as long as it takes."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+from chassis.errors import ConveyorError
+from chassis.settings import PREFIX, Settings, read
+from conveyor import stack
+from conveyor.embedded.processes import PortTaken, inherited, require_free, tail
+from conveyor.target import LEADING, leads_elsewhere, target
+
+#: Seconds that a stack of our own may take to get ready.
+START_PATIENCE = 180.0
+
+
+def is_there() -> bool:
+    """Whether a system is running, as far as the environment leads to it."""
+    return leads_elsewhere() or f"{PREFIX}GATEWAY_URL" in os.environ or stack.running(target().state_dir) is not None
+
+
+@contextmanager
+def system() -> Iterator[Settings]:
+    """The system that is there, or one of our own for as long as this lasts. Raises ConveyorError."""
+    if is_there():
+        yield target()
+        return
+    click.echo("No system is running here: starting one for the measurement.", err=True)
+    with started() as settings:
+        yield settings
+
+
+@contextmanager
+def started(code: Path | None = None) -> Iterator[Settings]:
+    """A stack with its data in a temporary directory; stopped and forgotten afterwards. Raises ConveyorError.
+
+    ``code``: the folder whose ``conveyor run`` it is, by default the code that runs here.
+    """
+    with tempfile.TemporaryDirectory(prefix="conveyor-measured-") as folder:
+        state = Path(folder) / "state"
+        environment = inherited() | own_stack(state)
+        if code is not None:
+            environment = {name: value for name, value in environment.items() if _knows(code, name)}
+            environment["PYTHONPATH"] = str(code)
+        log = Path(folder) / "run.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "conveyor", "run", "--no-first-order"],
+                env=environment,
+                cwd=code,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches it through us, once
+            )
+        try:
+            _await_ready(process, state, log)
+            yield read(stack.environment(state))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def own_stack(state: Path) -> dict[str, str]:
+    """The variables of a stack that stands in nobody's way: every port is one that was free just now.
+
+    What the environment says about how its processes work stays.
+    """
+    leading = {PREFIX + name.upper() for name in (*LEADING, "ready_file")}
+    variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name not in leading}
+    variables[f"{PREFIX}STATE_DIR"] = str(state)
+    ports = free_ports()
+    for each in fields(Settings):
+        if each.name.endswith("_port"):
+            variables[PREFIX + each.name.upper()] = str(next(ports))
+        elif each.name.endswith("_relay"):
+            variables[PREFIX + each.name.upper()] = f"127.0.0.1:{next(ports)}"
+    return variables
+
+
+def _knows(code: Path, variable: str) -> bool:
+    """Whether code that may be older has this setting: it takes none that it does not know."""
+    name = variable.removeprefix(PREFIX).lower()
+    return not variable.startswith(PREFIX) or f" {name}: " in (code / "chassis" / "settings.py").read_text()
+
+
+def free_ports() -> Iterator[int]:
+    """Ports below those that the system gives to outgoing connections: they stay free until they are needed."""
+    for port in range(random.randrange(20_000, 30_000), 32_768):
+        with suppress(PortTaken):
+            require_free(port)
+            require_free(port, kind=socket.SOCK_DGRAM)
+            yield port
+
+
+def _await_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> None:
+    deadline = time.monotonic() + START_PATIENCE
+    while not ((running := stack.running(state)) and running.ready):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ConveyorError(f"the stack for the measurement did not get ready:\n{tail(log)}")
+        time.sleep(0.1)
