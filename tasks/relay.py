@@ -28,11 +28,7 @@ from tasks.publisher import BrokerAway, Outgoing, Publisher
 
 log = structlog.get_logger()
 
-<<<<<<< HEAD
-#: Rows claimed at once for one task.
-=======
 #: Rows claimed at once.
->>>>>>> async
 CLAIM = 500
 #: Seconds that a queue rests after it refused messages, and that the relay rests while a server is away.
 REST = 1.0
