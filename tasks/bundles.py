@@ -8,9 +8,7 @@ from typing import Any
 import msgspec
 
 from celeryconfig import QUEUE_OF_TASK
-
-#: A bundle has at most this many orders, lines and bytes. One order that is larger goes alone.
-MOST_ORDERS, MOST_LINES, MOST_BYTES = 64, 2_000, 256 * 1024
+from chassis.outbox import MOST_BYTES, MOST_LINES, MOST_ORDERS
 
 
 @dataclass

@@ -26,7 +26,7 @@ from chassis.database import open_database, transaction
 from chassis.settings import Settings
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ
-from sales import service
+from sales import placing, service
 from sales.messages import DeadLetter
 from sales.models import order_events, orders, quarantine
 from tasks import topology
@@ -88,7 +88,7 @@ def place(sessions: sessionmaker[Session]) -> UUID:
         details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
         customer, _ = service.register_customer(session, details, None)
         draft = {"customer_id": customer.id, "items": [{"product_id": uuid7(), "quantity": 1}]}
-        order_id: UUID = service.place_order(session, draft, None, "trace")[0]["id"]
+        order_id: UUID = placing.place_order(session, draft, None, "trace")[0]["id"]
     return order_id
 
 

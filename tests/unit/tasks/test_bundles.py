@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tasks.bundles import MOST_BYTES, MOST_LINES, MOST_ORDERS, bundles
+from chassis.outbox import MOST_BYTES, MOST_LINES, MOST_ORDERS
+from tasks.bundles import bundles
 
 CHECK = '[{"task": "next"}]'
 OTHER = '[{"task": "another"}]'
