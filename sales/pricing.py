@@ -24,7 +24,7 @@ def record_inventory_responses(session: Session, responses: Sequence[InventoryRe
 
     An order that is no longer Pending goes no further: somebody cancelled it, or another copy was faster.
     """
-    known = _lock_with_lines(session, [each.order_id for each in responses])
+    known = lock_with_lines(session, [each.order_id for each in responses])
     pricing, rejected, answers = _Pricing(), dict[UUID, InventoryResponse](), []
     for response in responses:
         lines = known[response.order_id]
@@ -74,7 +74,7 @@ _LOCK_WITH_LINES = text(
 )
 
 
-def _lock_with_lines(session: Session, order_ids: Collection[UUID]) -> dict[UUID, list[Row[Any]]]:
+def lock_with_lines(session: Session, order_ids: Collection[UUID]) -> dict[UUID, list[Row[Any]]]:
     """The orders, locked in the order of their ids, line by line. Raises LookupError for one that does not exist."""
     known: dict[UUID, list[Row[Any]]] = {}
     for row in session.execute(_LOCK_WITH_LINES, {"ids": list(order_ids)}):
