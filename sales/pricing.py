@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from chassis.database import recordset
 from sales.messages import InventoryResponse, Recorded
 from sales.status import OrderStatus
 from sales.timeline import Event, add_events, announce, close_sagas
@@ -23,7 +24,7 @@ def record_inventory_responses(session: Session, responses: Sequence[InventoryRe
 
     An order that is no longer Pending goes no further: somebody cancelled it, or another copy was faster.
     """
-    known = _lock_with_lines(session, [each.order_id for each in responses])
+    known = lock_with_lines(session, [each.order_id for each in responses])
     pricing, rejected, answers = _Pricing(), dict[UUID, InventoryResponse](), []
     for response in responses:
         lines = known[response.order_id]
@@ -50,7 +51,7 @@ class _Pricing:
 
     def __init__(self) -> None:
         self.totals: dict[UUID, Decimal] = {}
-        self.items: list[tuple[int, str, Decimal]] = []
+        self.lines: list[dict[str, Any]] = []
         self.correlation_ids: dict[UUID, str | None] = {}
 
     def add(self, response: InventoryResponse, lines: list[Row[Any]]) -> None:
@@ -59,7 +60,9 @@ class _Pricing:
         self.totals[response.order_id] = sum(
             (entries[line.product_id].price * line.quantity for line in lines), Decimal(0)
         )
-        self.items += [(line.line_id, entries[line.product_id].name, entries[line.product_id].price) for line in lines]
+        for line in lines:
+            entry = entries[line.product_id]
+            self.lines.append({"id": line.line_id, "name": entry.name, "price": entry.price})
 
 
 # The lines never change once the order is there, but for the prices: they are written here, and only together with the
@@ -71,7 +74,7 @@ _LOCK_WITH_LINES = text(
 )
 
 
-def _lock_with_lines(session: Session, order_ids: Collection[UUID]) -> dict[UUID, list[Row[Any]]]:
+def lock_with_lines(session: Session, order_ids: Collection[UUID]) -> dict[UUID, list[Row[Any]]]:
     """The orders, locked in the order of their ids, line by line. Raises LookupError for one that does not exist."""
     known: dict[UUID, list[Row[Any]]] = {}
     for row in session.execute(_LOCK_WITH_LINES, {"ids": list(order_ids)}):
@@ -104,20 +107,17 @@ def _refusal(response: InventoryResponse, lines: list[Row[Any]]) -> InventoryRes
 _WRITE_PRICES = text(
     "WITH priced AS ("
     " UPDATE order_items SET product_name = v.name, price = v.price"
-    " FROM unnest(CAST(:line_ids AS bigint[]), CAST(:names AS text[]), CAST(:prices AS numeric[]))"
-    " AS v(id, name, price) WHERE order_items.id = v.id)"
+    " FROM json_to_recordset(:lines) AS v (id bigint, name text, price numeric) WHERE order_items.id = v.id)"
     " UPDATE orders SET total_amount = v.total, version = version + 1, updated_at = now()"
-    " FROM unnest(CAST(:ids AS uuid[]), CAST(:totals AS numeric[])) AS v(id, total) WHERE orders.id = v.id"
+    " FROM json_to_recordset(:totals) AS v (id uuid, total numeric) WHERE orders.id = v.id"
 )
 
 
 def _write_prices(session: Session, pricing: _Pricing) -> None:
     if not pricing.totals:
         return
-    line_ids, names, prices = zip(*pricing.items, strict=True)
-    lines = {"line_ids": list(line_ids), "names": list(names), "prices": list(prices)}
-    totals = {"ids": list(pricing.totals), "totals": list(pricing.totals.values())}
-    session.execute(_WRITE_PRICES, {**lines, **totals})
+    totals = [{"id": order_id, "total": total} for order_id, total in pricing.totals.items()]
+    session.execute(_WRITE_PRICES, {"lines": recordset(pricing.lines), "totals": recordset(totals)})
     add_events(
         session,
         [
