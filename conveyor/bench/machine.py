@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import redis
+from amqp.exceptions import AMQPError
+from redis.exceptions import RedisError
 from sqlalchemy import make_url
 
+from chassis.errors import ConveyorError
 from chassis.settings import Settings
 from conveyor.broker import is_stand_in
 from conveyor.stack import GUARDED
@@ -21,14 +25,17 @@ SHOWN = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "w
 
 
 def document(settings: Settings) -> dict[str, Any]:
-    """All of it. Raises OperationalError where the database is away."""
-    return {
-        "machine": machine(),
-        "versions": versions(settings),
-        "postgresql": postgres(settings.database_url("sales")),
-        "settings": chosen(settings),
-        "queues": queues(settings),
-    }
+    """All of it. Raises ConveyorError where a server is away."""
+    try:
+        return {
+            "machine": machine(),
+            "versions": versions(settings),
+            "postgresql": postgres(settings.database_url("sales")),
+            "settings": chosen(settings),
+            "queues": queues(settings),
+        }
+    except (psycopg2.Error, RedisError, AMQPError, OSError) as error:
+        raise ConveyorError(f"a server cannot be asked what it is: {error}") from error
 
 
 def machine() -> dict[str, Any]:
@@ -42,7 +49,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions(settings: Settings) -> dict[str, str]:
-    """Of everything that has one. Raises OperationalError where the database is away."""
+    """Of everything that has one."""
     return {
         "python": platform.python_version(),
         "postgresql": postgres(settings.database_url("sales"))["server_version"],
@@ -77,7 +84,11 @@ def chosen(settings: Settings) -> dict[str, Any]:
 
 def queues(settings: Settings) -> str:
     """What kind of queue the orders go through."""
-    return "lists of the stand-in broker" if is_stand_in(settings.require("broker_url")) else "quorum"
+    if is_stand_in(settings.require("broker_url")):
+        return "lists of the stand-in broker"
+    from celeryconfig import task_queues
+
+    return " and ".join({queue.as_dict()["queue_arguments"]["x-queue-type"] for queue in task_queues})
 
 
 def revision(folder: Path = Path(__file__).parents[2]) -> str:
@@ -104,8 +115,6 @@ def _broker(settings: Settings) -> str:
 
 
 def _cache(url: str) -> str:
-    import redis
-
     with redis.Redis.from_url(url, socket_timeout=5) as client:
         told = client.info("server")
         assert isinstance(told, dict)

@@ -18,13 +18,14 @@ ELSE = "everything else"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A load and what came of it. ``cpu`` is milliseconds per ended order by kind, ``driver`` those of the clients,
-    ``machine`` those of the whole machine without the clients'."""
+    """A load and what came of it. Milliseconds of CPU per ended order: ``cpu`` by kind of process, ``driver`` of the
+    clients, ``watching`` of this process, ``machine`` of the whole machine without these two."""
 
     answers: Answers
     ended: Ended
     cpu: dict[str, float]
     driver: float
+    watching: float
     machine: float
     memory: memory.Memory
 
@@ -46,6 +47,7 @@ class Measured:
             "post_ms": self.post_ms,
             "cpu_ms_per_order": {kind: round(used, 4) for kind, used in self.cpu.items()},
             "driver_cpu_ms_per_order": round(self.driver, 4),
+            "watching_cpu_ms_per_order": round(self.watching, 4),
             "machine_cpu_ms_per_order": round(self.machine, 4),
             "memory_bytes": self.memory.kinds,
             "memory_unread_processes": self.memory.unread,
@@ -68,14 +70,14 @@ def measure(
     ):
         own, before, began = time.process_time(), cpu.look(processes), orders.clock()
         answers = ready.run()
-        orders.wait(began)
+        orders.wait(customer, began)
         used, own = cpu.look(processes).since(before), time.process_time() - own
         ended = orders.of(customer, began)
-    driven, done = answers.cpu + own, max(len(ended.ended), 1)
-    kinds = dict(used.kinds) | {ELSE: used.machine - driven - sum(used.kinds.values())}
-    milliseconds = {kind: 1_000 * seconds / done for kind, seconds in kinds.items()}
-    machine = 1_000 * (used.machine - driven) / done
-    return Measured(answers, ended, milliseconds, 1_000 * driven / done, machine, most)
+    each = 1_000 / max(len(ended.ended), 1)
+    machine = used.machine - answers.cpu - own
+    kinds = dict(used.kinds) | {ELSE: machine - sum(used.kinds.values())}
+    per_order = {kind: each * seconds for kind, seconds in kinds.items()}
+    return Measured(answers, ended, per_order, each * answers.cpu, each * own, each * machine, most)
 
 
 def each_second(moments: Sequence[float]) -> list[int]:

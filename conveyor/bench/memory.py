@@ -9,8 +9,8 @@ from pathlib import Path
 
 from conveyor.bench.cpu import kind_of, trees
 
-#: Seconds between two looks. One takes some milliseconds of CPU, which count as the driver's.
-EVERY = 2.0
+#: Seconds between two looks. One takes milliseconds of CPU, which are told apart from the system's.
+EVERY = 3.0
 #: Shown, and not part of the stack's own memory.
 BESIDE = "flower"
 

@@ -67,17 +67,20 @@ class Orders:
         """Seconds since 1970 by the database's clock."""
         return float(self._one("SELECT extract(epoch FROM clock_timestamp())"))
 
-    def open(self, began: float) -> int:
-        """How many orders since then are on their way: these are few, so this is cheap in a table of any size."""
-        query = "SELECT count(*) FROM orders WHERE status = ANY(%s) AND created_at >= to_timestamp(%s)"
-        return int(self._one(query, list(OPEN), began))
+    def open(self, customer: str, began: float) -> int:
+        """How many of this customer's orders since then are on their way.
 
-    def wait(self, began: float, seconds: float = PATIENCE) -> None:
-        """Wait until no order since then is on its way. Raises LoadFailed where none has ended for so many seconds."""
-        least, since = self.open(began), time.monotonic()
+        Orders on their way are few, and are found by their status: this is cheap in a table of any size.
+        """
+        query = "SELECT count(*) FROM orders WHERE status = ANY(%s) AND created_at >= to_timestamp(%s)"
+        return int(self._one(query + " AND customer_id = %s", list(OPEN), began, customer))
+
+    def wait(self, customer: str, began: float, seconds: float = PATIENCE) -> None:
+        """Wait until none of them is on its way. Raises LoadFailed where none has ended for so many seconds."""
+        least, since = self.open(customer, began), time.monotonic()
         while least:
             time.sleep(EVERY)
-            now = self.open(began)
+            now = self.open(customer, began)
             if now < least:
                 least, since = now, time.monotonic()
             elif time.monotonic() - since > seconds:

@@ -39,7 +39,7 @@ _SALES = f"""
 WITH {_NUMBERED}, placed AS (
     INSERT INTO orders (id, customer_id, status, reason, total_amount, currency, delivery_address, client,
         idempotency_key, request_hash, delivery_status, delivery_version, version, created_at, updated_at)
-    SELECT id, (CAST(%(customers)s AS uuid[]))[CAST(1 + n %% cardinality(%(customers)s) AS int)], status,
+    SELECT id, (CAST(%(customers)s AS uuid[]))[CAST(1 + n / 10 %% cardinality(%(customers)s) AS int)], status,
         CASE WHEN version = 0 THEN 'insufficient_stock' END, 10 * units, 'EUR', '1 High Street', 'bench',
         CAST(id AS text), md5(CAST(n AS text)) || md5(CAST(n AS text)),
         CASE version WHEN 1 THEN 'PENDING' WHEN 3 THEN 'DELIVERED' END, version, 3, at, at + interval '1 second'
