@@ -73,7 +73,7 @@ def after_commit(session: Session, action: Callable[[], None]) -> None:
     session.info.setdefault("after_commit", []).append(action)
 
 
-def recordset(rows: Iterable[Mapping[str, Any]]) -> str:
+def recordset(rows: Iterable[Mapping[str, Any] | msgspec.Struct]) -> str:
     """These rows as the one parameter of a set-wise statement: ``FROM json_to_recordset(:rows) AS row (id uuid, ...)``.
 
     An array for each column would cost client and server two to four times as much as one JSON text.

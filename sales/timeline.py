@@ -5,11 +5,11 @@ behind the messages: it has a deadline while a chain is under way, and none once
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
@@ -22,8 +22,7 @@ from sales.models import order_sagas
 LONGEST_PAUSE = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One entry of an order's timeline. ``number`` and ``kind`` tell it from the order's other events."""
 
     order_id: UUID
@@ -45,7 +44,7 @@ _ADD_EVENTS = text(
 
 def add_events(session: Session, events: Iterable[Event]) -> None:
     """Put these on record; those that are there already stay as they are."""
-    rows = [asdict(each) for each in events]
+    rows = list(events)
     if rows:
         session.execute(_ADD_EVENTS, {"events": recordset(rows)})
 
