@@ -149,8 +149,8 @@ def drop_chassis_tables() -> None:
 def take_statistics_late(*tables: str) -> None:
     """Keep PostgreSQL from taking statistics of these tables while they are tiny; for tables that others refer to.
 
-    A connection keeps the plan with which it checks a foreign key until new statistics are taken. Made over a table that
-    is known to have a few dozen rows, that plan reads the whole table for each row that refers to it, however much the
+    A connection keeps the plan with which it checks a foreign key until new statistics are taken. Made over a table
+    that is known to have a few dozen rows, it reads the whole table for each row that refers to it, however much the
     table has grown since: sixteen times the CPU after 20,000 orders. Of a table without statistics PostgreSQL expects
     some pages, and takes the index.
     """
