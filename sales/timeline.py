@@ -5,11 +5,11 @@ behind the messages: it has a deadline while a chain is under way, and none once
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,8 @@ from sales.models import order_sagas
 LONGEST_PAUSE = 600.0
 
 
-class Event(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Event:
     """One entry of an order's timeline. ``number`` and ``kind`` tell it from the order's other events."""
 
     order_id: UUID
