@@ -13,8 +13,9 @@ import selectors
 import socket
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 #: Seconds without any answer after which the clients give up.
@@ -96,7 +97,8 @@ class _Client:
 
     def send_again(self) -> None:
         self.received, self.due = b"", True
-        self.wire.sendall(self.request)
+        with suppress(ConnectionError):  # reading will tell
+            self.wire.sendall(self.request)
 
     def read(self) -> tuple[int, bytes, bytes] | None:
         """Status, head and body, as soon as all of it is there. Raises ConnectionError where the server hung up."""
@@ -129,7 +131,7 @@ class Clients:
         self._left = iter(load.requests)
         self._answers = Answers()
         self._selector = selectors.DefaultSelector()
-        self._resting: deque[tuple[float, _Client]] = deque()
+        self._resting: list[tuple[float, _Client]] = []
         self._waiting = 0
         self._clients = [_Client((load.host, load.port)) for _ in range(min(load.clients, len(load.requests)))]
 
@@ -158,8 +160,9 @@ class Clients:
             for key, _ in ready:
                 self._hear(key.data)
                 last_answer = now
-            while self._resting and self._resting[0][0] <= now:
-                self._again(self._resting.popleft()[1])
+            for rested in [each for each in self._resting if each[0] <= now]:
+                self._resting.remove(rested)
+                self._again(rested[1])
                 last_answer = now
             if now - told > TELL_EVERY:
                 told = now
@@ -226,9 +229,12 @@ def serve() -> None:
     """The process: a pickled ``Load`` comes in, ``ready`` goes out, any line starts it, pickled ``Answers`` go out."""
     answer = os.fdopen(os.dup(1), "wb")
     load: Load = pickle.load(sys.stdin.buffer)
-    clients = Clients(load)
-    answer.write(b"ready\n")
-    answer.flush()
-    if sys.stdin.buffer.readline():
-        pickle.dump(clients.run(), answer)
+    try:
+        clients = Clients(load)
+        answer.write(b"ready\n")
         answer.flush()
+        if sys.stdin.buffer.readline():
+            pickle.dump(clients.run(), answer)
+            answer.flush()
+    except (NoAnswer, OSError, ValueError) as error:
+        sys.exit(f"    the clients: {error}")
