@@ -7,10 +7,11 @@ A row is one message in waiting: the task to run, the bundle it is run on, and t
 it. The relay merges rows of the same task and the same remaining links into one message, but never ``alone`` rows.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Identity, Index, Table, Text, func, insert
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Identity, Index, Table, Text, func, text
 from sqlalchemy.orm import Session
 
 from chassis.database import after_commit, chassis_metadata
@@ -28,6 +29,14 @@ outbox = Table(
     Index(None, "task", "id"),
 )
 
+_INSERT = text(
+    "INSERT INTO outbox (task, links, bundle, alone)"
+    " VALUES (:task, CAST(:links AS json), CAST(:bundle AS json), :alone) RETURNING id"
+)
+
+#: What one message carries at most: orders, lines of orders, bytes. One order that is larger goes alone.
+MOST_ORDERS, MOST_LINES, MOST_BYTES = 64, 2_000, 256 * 1024
+
 Link = Mapping[str, Any]
 Bundle = Sequence[Mapping[str, Any]]
 
@@ -40,8 +49,8 @@ def enqueue(session: Session, links: Sequence[Link], bundle: Bundle | None = Non
     """
     first, *rest = links
     carried = first["args"][0] if bundle is None else bundle
-    row = {"task": first["task"], "links": [dict(each) for each in rest], "bundle": list(carried), "alone": alone}
-    row_id: int = session.execute(insert(outbox).values(row).returning(outbox.c.id)).scalar_one()
+    texts = {"links": json.dumps([dict(each) for each in rest]), "bundle": json.dumps(list(carried))}
+    row_id: int = session.execute(_INSERT, {"task": first["task"], "alone": alone, **texts}).scalar_one()
     if not session.info.get("relay_woken"):
         session.info["relay_woken"] = True
         after_commit(session, lambda: wake(session.info["relay"]))

@@ -6,6 +6,7 @@ deadlock.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
     Table,
     Text,
     UniqueConstraint,
@@ -107,31 +109,38 @@ class Delivery:
             self.moves.append(LogEntry(to, notes=notes))
 
 
-def insert_deliveries(session: Session, addresses: Mapping[UUID, str | None]) -> list[int]:
-    """Make the deliveries of the orders that have none, each with its first log entry; returns the new ones' ids.
+_INSERT = text(
+    "WITH made AS ("
+    " INSERT INTO deliveries (order_id, address, status)"
+    " SELECT order_id, address, CASE WHEN address IS NULL THEN :cancelled ELSE :pending END"
+    " FROM unnest(CAST(:order_ids AS uuid[]), CAST(:addresses AS text[])) AS given (order_id, address)"
+    " ORDER BY order_id ON CONFLICT (order_id) DO NOTHING RETURNING id, order_id, status, version, address),"
+    " logged AS ("
+    " INSERT INTO delivery_logs (delivery_id, status, notes)"
+    " SELECT id, status, CASE WHEN address IS NULL THEN 'cancelled before it was created' END FROM made)"
+    " SELECT id, order_id, status, version FROM made"
+)
 
-    An order with an address starts PENDING; one without was cancelled first and gets a tombstone. Read the rows in a
-    later statement: in this one, a row that is committed meanwhile is neither inserted nor seen.
+
+def insert_deliveries(session: Session, addresses: Mapping[UUID, str | None]) -> dict[UUID, Row[tuple[Any, ...]]]:
+    """Make the deliveries of the orders that have none, each with its first log entry.
+
+    Returns id, order_id, status and version of the new ones, by order id. An order with an address starts PENDING; one
+    without was cancelled first and gets a tombstone. Read the others in a later statement: in this one, a row that is
+    committed meanwhile is neither inserted nor seen.
     """
-    made = session.execute(
-        text(
-            "WITH made AS ("
-            " INSERT INTO deliveries (order_id, address, status)"
-            " SELECT order_id, address, CASE WHEN address IS NULL THEN :cancelled ELSE :pending END"
-            " FROM unnest(CAST(:order_ids AS uuid[]), CAST(:addresses AS text[])) AS given (order_id, address)"
-            " ORDER BY order_id ON CONFLICT (order_id) DO NOTHING RETURNING id, status, address)"
-            " INSERT INTO delivery_logs (delivery_id, status, notes)"
-            " SELECT id, status, CASE WHEN address IS NULL THEN 'cancelled before it was created' END FROM made"
-            " RETURNING delivery_id"
-        ),
+    if not addresses:
+        return {}
+    rows = session.execute(
+        _INSERT,
         {
-            "order_ids": [str(each) for each in addresses],
+            "order_ids": list(addresses),
             "addresses": list(addresses.values()),
             "pending": str(PENDING),
             "cancelled": str(CANCELLED),
         },
     )
-    return list(made.scalars())
+    return {row.order_id: row for row in rows}
 
 
 def lock_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Delivery]:

@@ -1,10 +1,10 @@
 """Reading deliveries; nothing here changes or locks anything."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, select, text
 from sqlalchemy.orm import Session
 
 from delivery.errors import DeliveryNotFound
@@ -21,14 +21,14 @@ def find_delivery_of_order(session: Session, order_id: UUID) -> dict[str, Any]:
     return _with_log(session, deliveries.c.order_id == order_id, f"Order {order_id} has no delivery.")
 
 
-def states_of_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Row[*tuple[Any, ...]]]:
+_STATES = text("SELECT id, order_id, status, version FROM deliveries WHERE order_id = ANY(CAST(:ids AS uuid[]))")
+
+
+def states_of_orders(session: Session, order_ids: Collection[UUID]) -> dict[UUID, Row[tuple[Any, ...]]]:
     """id, order_id, status and version of these orders' deliveries, by order id; orders without one are missing."""
-    rows = session.execute(
-        select(deliveries.c.id, deliveries.c.order_id, deliveries.c.status, deliveries.c.version).where(
-            deliveries.c.order_id.in_(list(order_ids))
-        )
-    )
-    return {row.order_id: row for row in rows}
+    if not order_ids:
+        return {}
+    return {row.order_id: row for row in session.execute(_STATES, {"ids": list(order_ids)})}
 
 
 def _with_log(session: Session, condition: ColumnElement[bool], absent: str) -> dict[str, Any]:

@@ -42,8 +42,8 @@ def create_delivery(session: Session, orders: Sequence[CreateDelivery]) -> list[
     addresses: dict[UUID, str | None] = {}
     for each in _unrefused(orders):
         addresses.setdefault(each.order_id, each.address)
-    insert_deliveries(session, addresses)
-    found = queries.states_of_orders(session, addresses)
+    made = insert_deliveries(session, addresses)
+    found = {**made, **queries.states_of_orders(session, addresses.keys() - made.keys())}
 
     def decide(order: CreateDelivery) -> Answer:
         stands = found[order.order_id]  # every order has a row by now, or this is a bug that must not pass silently
@@ -114,7 +114,7 @@ def open_delivery(session: Session, order_id: UUID, address: str) -> int:
     """Dispatch an order by hand; returns the delivery's id. Raises DeliveryExists, DeliveryCancelled."""
     made = insert_deliveries(session, {order_id: address})
     if made:
-        return made[0]
+        return int(made[order_id].id)
     found = queries.states_of_orders(session, [order_id])[order_id]
     if found.status == CANCELLED:
         raise DeliveryCancelled(f"Order {order_id} was cancelled; nothing is sent for it.", delivery_id=found.id)

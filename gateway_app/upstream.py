@@ -4,18 +4,15 @@ A service that does not answer is left alone for a while (gateway_app.circuit), 
 its share of the gateway's threads (gateway_app.share).
 """
 
-from http.client import RemoteDisconnected
+from collections import deque
 
 import msgspec
 import structlog
-from urllib3 import BaseHTTPResponse, Timeout
-from urllib3.connectionpool import connection_from_url
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
-from urllib3.util import parse_url
 
 from chassis.errors import Unavailable
 from chassis.settings import Settings
 from gateway_app.circuit import Circuit
+from gateway_app.connection import Address, ClosedUnanswered, Connection, ExchangeFailed, NotConnected, Reply, TimedOut
 from gateway_app.errors import UpstreamBroken, UpstreamDown, UpstreamTimeout
 from gateway_app.share import Share
 
@@ -23,6 +20,7 @@ log = structlog.get_logger()
 
 #: What of a service's answer reaches the client. Everything else is between the two of us.
 ANSWER_HEADERS = ("Content-Type", "Location", "ETag", "Retry-After", "Allow", "Idempotent-Replayed", "Cache-Control")
+_ANSWER_HEADERS = tuple((name.lower(), name) for name in ANSWER_HEADERS)
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -52,9 +50,10 @@ class Upstream:
     def __init__(self, name: str, url: str, settings: Settings) -> None:
         """``url`` may have a path, which is put before every target. Nothing connects yet."""
         self.name = name
-        self._prefix = (parse_url(url).path or "").rstrip("/")
-        self._pool = connection_from_url(url, maxsize=settings.gateway_threads)
-        self._timeout = Timeout(connect=settings.upstream_connect_timeout, read=settings.upstream_timeout)
+        self._address = Address(url)
+        #: Never more than there are threads that send at once.
+        self._idle: deque[Connection] = deque()
+        self._connect_timeout, self._timeout = settings.upstream_connect_timeout, settings.upstream_timeout
         self._circuit = Circuit(name, settings)
         self._share = Share(name, settings)
 
@@ -72,57 +71,59 @@ class Upstream:
         A kept-alive connection may have been closed by the service just as it was used again: then the request is sent
         once more, if that does no harm. Raises UpstreamDown, UpstreamTimeout, UpstreamBroken.
         """
-        limits = self._timeout if timeout is None else Timeout(connect=timeout, read=timeout)
         try:
-            return self._exchange(request, limits)
-        except HTTPError as error:
-            if not (request.repeatable and _closed_unanswered(error)):
+            return self._answer(request, self._exchange(request, timeout))
+        except ExchangeFailed as error:
+            if not (request.repeatable and isinstance(error, ClosedUnanswered)):
                 raise self._failure(request, error) from error
         try:
-            return self._exchange(request, limits)
-        except HTTPError as error:
+            return self._answer(request, self._exchange(request, timeout))
+        except ExchangeFailed as error:
             log.warning("upstream_failed", service=self.name, error=str(error))
             raise UpstreamBroken(f"{self.name} broke off. {_unclear(request)}", **_executed(request)) from error
 
-    def _exchange(self, request: Request, limits: Timeout) -> Answer:
-        answer = self._pool.urlopen(
-            request.method,
-            self._prefix + request.target,
-            body=request.body,
-            headers=request.headers,
-            retries=False,
-            redirect=False,
-            timeout=limits,
-            decode_content=False,
-        )
-        if answer.status >= 400 and not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
-            detail = f"{self.name} failed without an explanation (status {answer.status}). {_unclear(request)}"
+    def _exchange(self, request: Request, timeout: float | None) -> Reply:
+        message = self._address.request(request.method, request.target, request.headers, request.body)
+        connection = self._connection(timeout or self._connect_timeout)
+        try:
+            return connection.exchange(message, timeout or self._timeout)
+        finally:
+            if connection.reusable:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _connection(self, timeout: float) -> Connection:
+        """The one that was used last, since a service closes those that are idle for long; or a new one."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break  # another thread took it
+            if not connection.was_closed():
+                return connection
+            connection.close()
+        return self._address.connect(timeout)
+
+    def _answer(self, request: Request, reply: Reply) -> Answer:
+        if reply.status >= 400 and not reply.headers.get("content-type", "").startswith("application/problem+json"):
+            detail = f"{self.name} failed without an explanation (status {reply.status}). {_unclear(request)}"
             log.warning("upstream_failed", service=self.name, error=detail)
             raise UpstreamBroken(detail, **_executed(request))
-        return Answer(answer.status, _passed_on(answer), answer.data)
+        given = reply.headers
+        return Answer(reply.status, {name: given[low] for low, name in _ANSWER_HEADERS if low in given}, reply.body)
 
-    def _failure(self, request: Request, error: HTTPError) -> Unavailable:
+    def _failure(self, request: Request, error: ExchangeFailed) -> Unavailable:
         log.warning("upstream_failed", service=self.name, error=str(error))
-        if isinstance(error, NewConnectionError | ConnectTimeoutError):
+        if isinstance(error, NotConnected):
             return UpstreamDown(
                 f"{self.name} cannot be reached; the request was not carried out. Try again.",
                 retry_after=1,
                 may_have_been_executed=False,
             )
-        if isinstance(error, ReadTimeoutError):
+        if isinstance(error, TimedOut):
             return UpstreamTimeout(f"{self.name} did not answer in time. {_unclear(request)}", **_executed(request))
         return UpstreamBroken(f"The answer of {self.name} broke off. {_unclear(request)}", **_executed(request))
-
-
-def _passed_on(answer: BaseHTTPResponse) -> dict[str, str]:
-    given = answer.headers
-    return {name: given[name] for name in ANSWER_HEADERS if name in given}
-
-
-def _closed_unanswered(error: HTTPError) -> bool:
-    """True when the connection ended before the first byte of an answer."""
-    reasons = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
-    return isinstance(error, ProtocolError) and any(isinstance(each, reasons) for each in error.args)
 
 
 def _executed(request: Request) -> dict[str, bool]:

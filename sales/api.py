@@ -4,18 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from flask import url_for
+from flask import current_app, url_for
 from marshmallow import RAISE
 
 from chassis.blueprints import Blueprint
 from chassis.database import transaction
 from chassis.documents import IDEMPOTENCY_KEY, IF_MATCH, REPLAYED
 from chassis.errors import Stale
+from chassis.group_commit import GroupCommit
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
 from chassis.web import check_version, correlation_id, database, etag, request_key
 from sales import queries, schemas, service
 from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, TooManyOpenOrders, UnknownCustomer
+from sales.placing import Draft, Placed
 from sales.status import ENDED, OrderStatus
 
 blueprint = Blueprint("sales", __name__, description="Customers, their orders, and what becomes of these")
@@ -35,10 +37,9 @@ def place_order(draft: Mapping[str, Any]) -> Answer:
 
     It is stored before the answer, and checked, priced, reserved and dispatched afterwards.
     """
-    with transaction(database()) as session:
-        order, replayed = service.place_order(session, draft, request_key(), correlation_id())
-    location = url_for("sales.show_order", order_id=order["id"])
-    return order, 201, {"Location": location, "ETag": etag(order["version"]), **_replay(replayed)}
+    placed = _place(Draft(draft, request_key(), correlation_id()))
+    location = url_for("sales.show_order", order_id=placed.order["id"])
+    return placed.order, 201, {"Location": location, "ETag": etag(placed.order["version"]), **_replay(placed.replayed)}
 
 
 @blueprint.get("/orders")
@@ -130,6 +131,12 @@ def show_customer(customer_id: UUID) -> Any:
     """A customer"""
     with transaction(database()) as session:
         return queries.customer(session, customer_id)
+
+
+def _place(draft: Draft) -> Placed:
+    """Together with the requests that came at the same moment."""
+    placing: GroupCommit[Draft, Placed] = current_app.extensions["placing"]
+    return placing(draft)
 
 
 def _cancel(order_id: UUID, reason: str | None = None) -> Answer:

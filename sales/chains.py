@@ -3,6 +3,8 @@
 Takes a session, never commits; lock the order first. The chains themselves are in ``sales.saga``.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,21 +15,31 @@ from chassis.outbox import enqueue, outbox
 from sales import saga
 from sales.models import order_items
 from sales.status import OrderStatus
-from sales.timeline import last_number, open_saga, saga_of, saga_sent_again
+from sales.timeline import last_number, open_sagas, saga_of, saga_sent_again
 
 S = OrderStatus
 
 
-def send_place(session: Session, order: Row[Any], items: list[dict[str, Any]], correlation_id: str) -> None:
-    """Begin the chain that settles a new order; ``items`` are its lines."""
-    sent = enqueue(session, saga.place(_place_message(order, items, correlation_id)).tasks)
-    open_saga(session, order.id, "place", 0, correlation_id, sent)
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """An order whose chain begins: its row, its lines, and the id that joins its logs."""
+
+    order: Row[Any]
+    items: Sequence[Mapping[str, Any]]
+    correlation_id: str | None
+
+
+def send_place(session: Session, beginnings: Sequence[Beginning]) -> None:
+    """Begin the chains that settle these orders, with one message for all of them."""
+    bundle = [_place_message(each.order, each.items, each.correlation_id) for each in beginnings]
+    sent = enqueue(session, saga.place(*bundle).tasks)
+    open_sagas(session, {each.order.id: each.correlation_id for each in beginnings}, "place", 0, sent)
 
 
 def send_cancel(session: Session, order_id: UUID, no: int, correlation_id: str) -> None:
     """Begin the chain that cancels an order, for the ``no``-th time of asking."""
     sent = enqueue(session, saga.cancel(saga.message(order_id, "cancel", no, correlation_id)).tasks)
-    open_saga(session, order_id, "cancel", no, correlation_id, sent)
+    open_sagas(session, {order_id: correlation_id}, "cancel", no, sent)
 
 
 def resend(
@@ -65,7 +77,7 @@ def restart(session: Session, order: Row[Any], correlation_id: str) -> None:
         asked = [last_number(session, order.id, each) for each in ("cancel_requested", "compensate_requested")]
         send_cancel(session, order.id, sum(asked) + 1, correlation_id)
     else:
-        send_place(session, order, _items_of(session, order), correlation_id)
+        send_place(session, [Beginning(order, _items_of(session, order), correlation_id)])
 
 
 def _items_of(session: Session, order: Row[Any]) -> list[dict[str, Any]]:
@@ -73,6 +85,6 @@ def _items_of(session: Session, order: Row[Any]) -> list[dict[str, Any]]:
     return [dict(each._mapping) for each in items]
 
 
-def _place_message(order: Row[Any], items: list[dict[str, Any]], correlation_id: str | None) -> saga.Order:
+def _place_message(order: Row[Any], items: Sequence[Mapping[str, Any]], correlation_id: str | None) -> saga.Order:
     lines = [{"product_id": str(each["product_id"]), "quantity": each["quantity"]} for each in items]
     return saga.message(order.id, "place", 0, correlation_id, address=order.delivery_address, lines=lines)

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
+from chassis.database import recordset
 from sales.messages import StatusUpdate, Updated
 from sales.models import lock_orders, order_sagas
 from sales.status import ENDED, NOT_SHIPPING, STATUS_OF_DELIVERY, OrderStatus
@@ -29,7 +30,7 @@ def update_order_statuses(session: Session, updates: Sequence[StatusUpdate]) -> 
     """
     ids = [each.order_id for each in updates]
     known = {order_id: _Following(row) for order_id, row in lock_orders(session, ids).items()}
-    numbers = _saga_numbers(session, list(known))
+    numbers = _saga_numbers(session, [each.order_id for each in updates if each.kind == "cancel"])
     for message in updates:
         known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
     changed = [each for each in known.values() if each.changed]
@@ -107,6 +108,9 @@ class _Following:
 
 
 def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[str, int]]:
+    """Which chain is under way for each of these, whose orders are locked: nobody else writes their saga rows then."""
+    if not order_ids:
+        return {}
     found = session.execute(
         select(order_sagas.c.order_id, order_sagas.c.kind, order_sagas.c.no)
         .where(order_sagas.c.order_id.in_(order_ids))
@@ -116,23 +120,25 @@ def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[s
     return {row.order_id: (row.kind, row.no) for row in found}
 
 
+_WRITE_STATUSES = text(
+    "UPDATE orders SET status = v.status, reason = v.reason, delivery_status = v.delivery_status,"
+    " delivery_version = v.delivery_version, version = version + 1, updated_at = now(),"
+    " needs_attention = needs_attention AND v.status IN ('Pending', 'Cancelling')"
+    " FROM json_to_recordset(:orders) AS v (id uuid, status text, reason text, delivery_status text,"
+    " delivery_version int) WHERE orders.id = v.id"
+)
+
+
 def _write_statuses(session: Session, changed: list[_Following]) -> None:
-    if not changed:
-        return
-    session.execute(
-        text(
-            "UPDATE orders SET status = v.status, reason = v.reason, delivery_status = v.delivery_status,"
-            " delivery_version = v.delivery_version, version = version + 1, updated_at = now(),"
-            " needs_attention = needs_attention AND v.status IN ('Pending', 'Cancelling')"
-            " FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),"
-            "  CAST(:delivery_statuses AS text[]), CAST(:delivery_versions AS int[]))"
-            " AS v(id, status, reason, delivery_status, delivery_version) WHERE orders.id = v.id"
-        ),
+    rows = [
         {
-            "ids": [str(each.row.id) for each in changed],
-            "statuses": [each.status.value for each in changed],
-            "reasons": [each.reason for each in changed],
-            "delivery_statuses": [each.delivery_status for each in changed],
-            "delivery_versions": [each.delivery_version for each in changed],
-        },
-    )
+            "id": each.row.id,
+            "status": each.status,
+            "reason": each.reason,
+            "delivery_status": each.delivery_status,
+            "delivery_version": each.delivery_version,
+        }
+        for each in changed
+    ]
+    if rows:
+        session.execute(_WRITE_STATUSES, {"orders": recordset(rows)})

@@ -1,6 +1,6 @@
 """The tables of ecommerce_db (beside the chassis' outbox and attempts), and the order of their locks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID as PythonUUID
 
@@ -22,7 +22,6 @@ from sqlalchemy import (
     Table,
     Text,
     func,
-    select,
     text,
 )
 from sqlalchemy.orm import Session
@@ -178,14 +177,14 @@ quarantine_actions = Table(
 )
 
 
+_LOCK_ORDERS = text("SELECT * FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
+
+
 def lock_orders(
-    session: Session, order_ids: Sequence[PythonUUID], *, missing_ok: bool = False
+    session: Session, order_ids: Collection[PythonUUID], *, missing_ok: bool = False
 ) -> dict[PythonUUID, Row[Any]]:
     """The orders by id, locked in the order of their ids. Raises LookupError for one that does not exist."""
-    rows = session.execute(
-        select(orders).where(orders.c.id.in_(set(order_ids))).order_by(orders.c.id).with_for_update()
-    ).all()
-    found = {row.id: row for row in rows}
+    found = {row.id: row for row in session.execute(_LOCK_ORDERS, {"ids": list(order_ids)})}
     missing = set(order_ids) - set(found)
     if missing and not missing_ok:
         raise LookupError(f"there is no order {min(missing)}")

@@ -3,16 +3,16 @@
 Takes a session, never commits; answers for each order of the bundle, in their order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from chassis.database import recordset
 from sales.messages import InventoryResponse, Recorded
-from sales.models import lock_orders, order_items
 from sales.status import OrderStatus
 from sales.timeline import Event, add_events, announce, close_sagas
 
@@ -24,19 +24,19 @@ def record_inventory_responses(session: Session, responses: Sequence[InventoryRe
 
     An order that is no longer Pending goes no further: somebody cancelled it, or another copy was faster.
     """
-    known = lock_orders(session, [each.order_id for each in responses])
-    lines = _lines_of(session, list(known))
+    known = lock_with_lines(session, [each.order_id for each in responses])
     pricing, rejected, answers = _Pricing(), dict[UUID, InventoryResponse](), []
     for response in responses:
-        order = known[response.order_id]
+        lines = known[response.order_id]
+        order = lines[0]
         if order.status != S.PENDING or response.order_id in rejected:
             answers.append(Recorded(order_id=order.id, ended=True, outcome="refused", reason="no_longer_pending"))
         elif order.total_amount is not None or response.order_id in pricing.totals:
             answers.append(Recorded(order_id=order.id))
         else:
-            refusal = _refusal(response, lines[order.id])
+            refusal = _refusal(response, lines)
             if refusal is None:
-                pricing.add(response, lines[order.id])
+                pricing.add(response, lines)
                 answers.append(Recorded(order_id=order.id))
             else:
                 rejected[order.id] = refusal
@@ -51,7 +51,7 @@ class _Pricing:
 
     def __init__(self) -> None:
         self.totals: dict[UUID, Decimal] = {}
-        self.items: list[tuple[int, str, Decimal]] = []
+        self.lines: list[dict[str, Any]] = []
         self.correlation_ids: dict[UUID, str | None] = {}
 
     def add(self, response: InventoryResponse, lines: list[Row[Any]]) -> None:
@@ -60,14 +60,29 @@ class _Pricing:
         self.totals[response.order_id] = sum(
             (entries[line.product_id].price * line.quantity for line in lines), Decimal(0)
         )
-        self.items += [(line.id, entries[line.product_id].name, entries[line.product_id].price) for line in lines]
+        for line in lines:
+            entry = entries[line.product_id]
+            self.lines.append({"id": line.line_id, "name": entry.name, "price": entry.price})
 
 
-def _lines_of(session: Session, order_ids: list[UUID]) -> dict[UUID, list[Row[Any]]]:
-    lines: dict[UUID, list[Row[Any]]] = {order_id: [] for order_id in order_ids}
-    for row in session.execute(select(order_items).where(order_items.c.order_id.in_(order_ids))):
-        lines[row.order_id].append(row)
-    return lines
+# The lines never change once the order is there, but for the prices: they are written here, and only together with the
+# total, which is read from the row as it is once it is locked. So lines and lock can be had in one statement.
+_LOCK_WITH_LINES = text(
+    "SELECT orders.id, status, total_amount, lines.id AS line_id, product_id, quantity, price"
+    " FROM orders JOIN order_items AS lines ON lines.order_id = orders.id"
+    " WHERE orders.id = ANY(CAST(:ids AS uuid[])) ORDER BY orders.id FOR UPDATE OF orders"
+)
+
+
+def lock_with_lines(session: Session, order_ids: Collection[UUID]) -> dict[UUID, list[Row[Any]]]:
+    """The orders, locked in the order of their ids, line by line. Raises LookupError for one that does not exist."""
+    known: dict[UUID, list[Row[Any]]] = {}
+    for row in session.execute(_LOCK_WITH_LINES, {"ids": list(order_ids)}):
+        known.setdefault(row.id, []).append(row)
+    missing = set(order_ids) - known.keys()
+    if missing:
+        raise LookupError(f"there is no order {min(missing)}")
+    return known
 
 
 def _refusal(response: InventoryResponse, lines: list[Row[Any]]) -> InventoryResponse | None:
@@ -89,28 +104,20 @@ def _refusal(response: InventoryResponse, lines: list[Row[Any]]) -> InventoryRes
     return None
 
 
+_WRITE_PRICES = text(
+    "WITH priced AS ("
+    " UPDATE order_items SET product_name = v.name, price = v.price"
+    " FROM json_to_recordset(:lines) AS v (id bigint, name text, price numeric) WHERE order_items.id = v.id)"
+    " UPDATE orders SET total_amount = v.total, version = version + 1, updated_at = now()"
+    " FROM json_to_recordset(:totals) AS v (id uuid, total numeric) WHERE orders.id = v.id"
+)
+
+
 def _write_prices(session: Session, pricing: _Pricing) -> None:
     if not pricing.totals:
         return
-    session.execute(
-        text(
-            "UPDATE order_items SET product_name = v.name, price = v.price"
-            " FROM unnest(CAST(:ids AS bigint[]), CAST(:names AS text[]), CAST(:prices AS numeric[]))"
-            " AS v(id, name, price) WHERE order_items.id = v.id"
-        ),
-        {
-            "ids": [item[0] for item in pricing.items],
-            "names": [item[1] for item in pricing.items],
-            "prices": [item[2] for item in pricing.items],
-        },
-    )
-    session.execute(
-        text(
-            "UPDATE orders SET total_amount = v.total, version = version + 1, updated_at = now()"
-            " FROM unnest(CAST(:ids AS uuid[]), CAST(:totals AS numeric[])) AS v(id, total) WHERE orders.id = v.id"
-        ),
-        {"ids": [str(each) for each in pricing.totals], "totals": list(pricing.totals.values())},
-    )
+    totals = [{"id": order_id, "total": total} for order_id, total in pricing.totals.items()]
+    session.execute(_WRITE_PRICES, {"lines": recordset(pricing.lines), "totals": recordset(totals)})
     add_events(
         session,
         [

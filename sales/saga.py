@@ -22,10 +22,10 @@ from celery import Signature, chain
 Order = Mapping[str, Any]
 
 
-def place(order: Order) -> chain:
-    """Check, price, reserve, dispatch, confirm. The order has an ``address`` and ``lines``."""
+def place(*orders: Order) -> chain:
+    """Check, price, reserve, dispatch, confirm. Each order has an ``address`` and ``lines``."""
     return chain(
-        link("inventory.check_availability", [order]),
+        link("inventory.check_availability", list(orders)),
         link("sales.record_inventory_response"),
         link("inventory.reserve_stock"),  #         undone by inventory.release_stock
         link("delivery.create_delivery"),  #        undone by delivery.cancel_delivery

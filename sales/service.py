@@ -1,21 +1,22 @@
-"""What requests do to orders and customers. Takes a session, never commits."""
+"""What requests do to customers, and to orders that are there already (``sales.placing`` takes new ones).
+
+Takes a session, never commits.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from chassis.idempotency import RequestKey, insert_once, replay_of
+from chassis.idempotency import RequestKey, insert_once
 from chassis.outbox import enqueue
-from chassis.settings import settings
 from sales import chains, saga
-from sales.backlog import Backlog
-from sales.errors import CustomerNotFound, OrderNotFound, TooManyOpenOrders, UnknownCustomer
-from sales.models import customers, order_items, orders
-from sales.queries import customer, order_with_items
+from sales.errors import OrderNotFound
+from sales.models import customers, orders
+from sales.queries import order_with_items
 from sales.status import DELIVERY_OF_STATUS, OrderStatus, check_request
 from sales.timeline import Event, add_events, last_number, saga_of
 
@@ -25,41 +26,6 @@ S = OrderStatus
 def register_customer(session: Session, details: Mapping[str, Any], key: RequestKey | None) -> tuple[Row[Any], bool]:
     """A new customer; or the one that this very request made before, and True. Raises IdempotencyKeyReused."""
     return insert_once(session, customers, {"id": uuid7(), **details}, key)
-
-
-def place_order(
-    session: Session, draft: Mapping[str, Any], key: RequestKey | None, correlation_id: str
-) -> tuple[dict[str, Any], bool]:
-    """Take an order and set its saga going; or find the one that this very request made before, and True.
-
-    The order, its saga row and its first message are one transaction: an order that was answered for is never lost.
-    ``draft`` is ``customer_id``, ``items`` and maybe ``delivery_address``. Raises UnknownCustomer,
-    IdempotencyKeyReused, TooManyOpenOrders.
-    """
-    _check_backlog(session, key)
-    home = _address_of(session, draft["customer_id"])
-    order, replayed = insert_once(
-        session,
-        orders,
-        {
-            "id": uuid7(),
-            "customer_id": draft["customer_id"],
-            "status": S.PENDING,
-            "currency": settings().currency,
-            "delivery_address": draft.get("delivery_address") or home,
-        },
-        key,
-    )
-    if replayed:
-        return order_with_items(session, order.id), True
-    items = [
-        {"order_id": order.id, "product_name": None, "price": None, **line}  # a price is what the customer saw
-        for line in draft["items"]
-    ]
-    session.execute(insert(order_items), items)
-    chains.send_place(session, order, items, correlation_id)
-    add_events(session, [Event(order.id, "placed", 0, "customer", None, S.PENDING, None, correlation_id)])
-    return {**order._mapping, "items": items, "attention_reason": None}, False
 
 
 def hold_order(session: Session, order_id: UUID) -> Row[Any]:
@@ -150,22 +116,6 @@ def _begin_cancel(session: Session, order_id: UUID, reason: str, correlation_id:
     _set(session, order_id, status=S.CANCELLING, reason=reason)
     chains.send_cancel(session, order_id, no, correlation_id)
     return no
-
-
-def _check_backlog(session: Session, key: RequestKey | None) -> None:
-    """Is there room for a new order? One that is there already needs none. Raises TooManyOpenOrders."""
-    backlog: Backlog | None = session.info.get("backlog")
-    if backlog is None or not backlog.is_full(session):
-        return
-    if key is None or replay_of(session, orders, key) is None:
-        raise TooManyOpenOrders(backlog.most)
-
-
-def _address_of(session: Session, customer_id: UUID) -> str:
-    try:
-        return str(customer(session, customer_id).address)
-    except CustomerNotFound:
-        raise UnknownCustomer(customer_id) from None
 
 
 def _set(session: Session, order_id: UUID, **changes: Any) -> None:

@@ -11,13 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from chassis.cache import Cache
-from chassis.database import after_commit
+from chassis.database import after_commit, recordset
 from chassis.settings import settings
-from sales.models import order_events, order_sagas
+from sales.models import order_sagas
 
 #: Seconds between two tries to move an order on double up to this.
 LONGEST_PAUSE = 600.0
@@ -37,31 +36,39 @@ class Event:
     correlation_id: str | None = None
 
 
+_ADD_EVENTS = text(
+    "INSERT INTO order_events (order_id, kind, number, actor, from_status, to_status, reason, correlation_id)"
+    " SELECT * FROM json_to_recordset(:events) AS event (order_id uuid, kind text, number int, actor text,"
+    " from_status text, to_status text, reason text, correlation_id text) ON CONFLICT DO NOTHING"
+)
+
+
 def add_events(session: Session, events: Iterable[Event]) -> None:
     """Put these on record; those that are there already stay as they are."""
     rows = [asdict(each) for each in events]
     if rows:
-        session.execute(insert(order_events).on_conflict_do_nothing(), rows)
+        session.execute(_ADD_EVENTS, {"events": recordset(rows)})
 
 
-def open_saga(session: Session, order_id: UUID, kind: str, no: int, correlation_id: str | None, outbox_id: int) -> None:
-    """A chain of this order is under way; the row of an earlier chain makes room for it."""
-    started = {
-        "kind": kind,
-        "no": no,
-        "correlation_id": correlation_id,
-        "outbox_id": outbox_id,
-        "attempts": 0,
-        "sends": 0,
-        "started_at": func.now(),
-        "sent_at": func.now(),
-        "deadline": _deadline(0),
-        "closed_at": None,
-        "reached_end": False,
-        "last_error": None,
-    }
-    statement = insert(order_sagas).values(order_id=order_id, **started)
-    session.execute(statement.on_conflict_do_update(index_elements=["order_id"], set_=started))
+_OPEN_SAGAS = text(
+    "INSERT INTO order_sagas (order_id, kind, no, correlation_id, outbox_id, deadline)"
+    " SELECT order_id, :kind, :no, correlation_id, :outbox_id, now() + make_interval(secs => :pause)"
+    " FROM json_to_recordset(:orders) AS begun (order_id uuid, correlation_id text)"
+    " ON CONFLICT (order_id) DO UPDATE SET kind = excluded.kind, no = excluded.no,"
+    " correlation_id = excluded.correlation_id, outbox_id = excluded.outbox_id, deadline = excluded.deadline,"
+    " attempts = 0, sends = 0, started_at = now(), sent_at = now(), closed_at = NULL, reached_end = false,"
+    " last_error = NULL"
+)
+
+
+def open_sagas(session: Session, orders: Mapping[UUID, str | None], kind: str, no: int, outbox_id: int) -> None:
+    """A chain of these orders is under way; the row of an earlier chain makes room for it.
+
+    ``orders`` are correlation ids by order; ``outbox_id`` is the row of the outbox with their message.
+    """
+    begun = [{"order_id": order_id, "correlation_id": each} for order_id, each in orders.items()]
+    facts = {"kind": kind, "no": no, "outbox_id": outbox_id, "pause": _pause(0)}
+    session.execute(_OPEN_SAGAS, {"orders": recordset(begun), **facts})
 
 
 def saga_sent_again(
@@ -78,8 +85,14 @@ def saga_sent_again(
     session.execute(
         update(order_sagas)
         .where(order_sagas.c.order_id == order_id)
-        .values(sent_at=func.now(), deadline=_deadline(sends), **again)
+        .values(sent_at=func.now(), deadline=func.now() + timedelta(seconds=_pause(sends)), **again)
     )
+
+
+_CLOSE_SAGAS = text(
+    "UPDATE order_sagas SET deadline = NULL, closed_at = now(), reached_end = :at_last_step, attempts = 0, sends = 0,"
+    " last_error = NULL WHERE order_id = ANY(CAST(:ids AS uuid[])) AND deadline IS NOT NULL"
+)
 
 
 def close_sagas(session: Session, order_ids: Sequence[UUID], *, at_last_step: bool) -> None:
@@ -87,11 +100,8 @@ def close_sagas(session: Session, order_ids: Sequence[UUID], *, at_last_step: bo
 
     ``at_last_step`` is evidence for the sweeper: a chain that was sent earlier and has not got there is lost.
     """
-    session.execute(
-        update(order_sagas)
-        .where(order_sagas.c.order_id.in_(order_ids), order_sagas.c.deadline.isnot(None))
-        .values(deadline=None, closed_at=func.now(), reached_end=at_last_step, attempts=0, sends=0, last_error=None)
-    )
+    if order_ids:
+        session.execute(_CLOSE_SAGAS, {"ids": list(order_ids), "at_last_step": at_last_step})
 
 
 def announce(session: Session, statuses: Mapping[UUID, str]) -> None:
@@ -117,7 +127,7 @@ def last_number(session: Session, order_id: UUID, kind: str) -> int:
     return int(found.scalar_one())
 
 
-def _deadline(sends: int) -> Any:
+def _pause(sends: int) -> float:
+    """Seconds until the sweeper looks at a chain that was sent again this often."""
     # No float holds 2 to the power of a number without bounds.
-    pause = min(settings().saga_deadline * 2 ** min(sends, 20), LONGEST_PAUSE)
-    return func.now() + timedelta(seconds=pause)
+    return float(min(settings().saga_deadline * 2 ** min(sends, 20), LONGEST_PAUSE))

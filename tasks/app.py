@@ -45,6 +45,34 @@ class TopologyCheck(bootsteps.StartStopStep):  # type: ignore[misc]
             raise WorkerShutdown(78) from error
 
 
+class EventsTogether(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Task events, which Flower shows, leave together, a few times a second.
+
+    Celery would wake its loop and send a message to the broker for nearly each of the three events of a task: unbundled
+    that was a third of the work of the broker and of Flower, and it held up the task that had just been handed over.
+    """
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    #: Seconds between two sendings.
+    PAUSE = 0.25
+
+    def __init__(self, consumer: Any, **_options: Any) -> None:
+        consumer.on_send_event_buffered = lambda: None
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        def send() -> None:
+            if consumer.event_dispatcher:
+                consumer.event_dispatcher.flush()
+
+        self._timer = consumer.timer.call_repeatedly(self.PAUSE, send)
+
+    def stop(self, _consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 class Ready(bootsteps.StartStopStep):  # type: ignore[misc]
     """A worker says that it is ready for as long as it consumes: while the broker is away, or its loop hangs, it
     does not."""
@@ -65,6 +93,7 @@ class Ready(bootsteps.StartStopStep):  # type: ignore[misc]
 
 app.steps["consumer"].add(TopologyCheck)
 app.steps["consumer"].add(Admission)
+app.steps["consumer"].add(EventsTogether)
 app.steps["consumer"].add(Ready)
 
 

@@ -5,14 +5,16 @@ batch, then wait). A message that no queue takes is returned by the broker, sinc
 is also given for a message that went nowhere.
 """
 
+import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 from amqp.exceptions import AMQPError
 from celery import Celery
-from kombu import Connection, Producer
+from kombu import Connection
 from kombu.exceptions import KombuError
 from uuid_utils.compat import uuid7
 
@@ -25,8 +27,12 @@ log = structlog.get_logger()
 CONFIRM_TIMEOUT = 5.0
 
 
-class NotConfirmed(ConveyorError):
-    """The broker did not take a message: the queue is missing or full. Its neighbours' queues may be fine."""
+class Outgoing(NamedTuple):
+    """One message to be: the task that is asked for, its bundle, and the links that follow, next one first."""
+
+    task: str
+    bundle: list[Any]
+    links: list[Any]
 
 
 class BrokerAway(ConveyorError):
@@ -41,24 +47,27 @@ class Publisher:
         self._url = url
         self._connection: Connection | None = None
         self._channel: Any = None
-        self._open: set[int] = set()
+        #: Which queue each message is for that the broker has not answered for yet, by its number on the channel.
+        self._open: dict[int, str] = {}
         self._tag = 0
-        self._refused: str | None = None
+        self._refused: dict[str, str] = {}
 
-    def publish(self, task: str, messages: Sequence[tuple[list[Any], list[Any]]]) -> None:
-        """Send these (bundle, remaining links), all for one task. Raises NotConfirmed, BrokerAway: then none counts."""
+    def publish(self, messages: Sequence[Outgoing]) -> dict[str, str]:
+        """Send these and wait until the broker has answered for all. Returns the queues that refused, and why.
+
+        A queue that is missing or full refuses; what was for the others is confirmed. Raises BrokerAway: then nothing
+        is.
+        """
+        self._refused = {}
         try:
             self._connect()
-            for bundle, links in messages:
-                self._send(task, bundle, links)
+            for message in messages:
+                self._send(message)
             self._await_confirms()
         except (OSError, AMQPError, KombuError) as error:
             self.close()
             raise BrokerAway(str(error) or type(error).__name__) from error
-        if self._refused:
-            refused = self._refused
-            self.close()
-            raise NotConfirmed(refused)
+        return self._refused
 
     def close(self) -> None:
         """Drop the connection; the next publish opens another."""
@@ -74,58 +83,65 @@ class Publisher:
             return
         self._connection = Connection(self._url, connect_timeout=CONFIRM_TIMEOUT)
         self._channel = self._connection.channel()
-        self._open, self._tag, self._refused = set(), 0, None
+        self._open, self._tag = {}, 0
         if not STAND_IN:
             self._channel.confirm_select()
             self._channel.events["basic_ack"].add(self._on_ack)
             self._channel.events["basic_nack"].add(self._on_nack)
             self._channel.events["basic_return"].add(self._on_return)
 
-    def _send(self, task: str, bundle: list[Any], links: list[Any]) -> None:
-        message = self._app.amqp.create_task_message(
+    def _send(self, message: Outgoing) -> None:
+        celerys = self._app.amqp.create_task_message(
             str(uuid7()),
-            task,
-            args=(bundle,),
+            message.task,
+            args=(message.bundle,),
             kwargs={},
-            chain=list(reversed(links)) or None,
+            chain=message.links[::-1] or None,
             ignore_result=True,
-            argsrepr=_seen_in_flower(bundle),
+            argsrepr=_seen_in_flower(message.bundle),
             kwargsrepr="",
             origin="relay",
         )
-        self._tag += 1
-        self._open.add(self._tag)
-        Producer(self._channel, auto_declare=False).publish(
-            message.body,
-            exchange=EXCHANGE.name,
-            routing_key=QUEUE_OF_TASK[task],
-            headers=message.headers,
-            serializer="json",
-            delivery_mode=2,
-            mandatory=True,
-            retry=False,
-            **message.properties,
+        prepared = self._channel.prepare_message(
+            _written(celerys.body),
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=celerys.headers,
+            properties={"delivery_mode": 2, **celerys.properties},
         )
+        queue = QUEUE_OF_TASK[message.task]
+        self._tag += 1
+        self._open[self._tag] = queue
+        self._channel.basic_publish(prepared, exchange=EXCHANGE.name, routing_key=queue, mandatory=True)
 
     def _await_confirms(self) -> None:
         if STAND_IN:
-            return
+            self._open.clear()
         deadline = time.monotonic() + CONFIRM_TIMEOUT
-        while self._open and self._refused is None:
+        while self._open:
             left = deadline - time.monotonic()
             if left <= 0 or self._connection is None:
                 raise TimeoutError(f"no confirm within {CONFIRM_TIMEOUT} s")
             self._connection.drain_events(timeout=left)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
-        self._open -= {each for each in self._open if each <= tag} if multiple else {tag}
+        for each in [each for each in self._open if each <= tag] if multiple else [tag]:
+            self._open.pop(each, None)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
-        self._refused = "the queue refuses messages (it is full)"
-        self._on_ack(tag, multiple)
+        for each in [each for each in self._open if each <= tag] if multiple else [tag]:
+            self._refused[self._open.pop(each)] = "it refuses messages (it is full)"
 
     def _on_return(self, _error: Exception, _exchange: str, routing_key: str, _message: Any) -> None:
-        self._refused = f"there is no queue {routing_key}: run `conveyor topology`"
+        self._refused[routing_key] = "there is no such queue: run `conveyor topology`"
+
+
+def _written(body: Any) -> bytes:
+    """The body as JSON; half of a surrogate pair only the slower writer knows."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return json.dumps(body).encode()
 
 
 def _seen_in_flower(bundle: list[Any]) -> str:

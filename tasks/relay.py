@@ -1,21 +1,17 @@
 """The relay: moves outbox rows to the broker, as few messages as it can, and removes them once they are confirmed.
 
-Claim, publish, confirm and remove are one transaction, task by task: a crash anywhere leaves the rows, which are then
-published again (every step can bear that), and a queue that is full or missing blocks no other. Any number of relays
-may work on one database: ``SKIP LOCKED`` shares the rows out.
+Claim, publish, confirm and remove are one transaction: a crash anywhere leaves the rows, which are then published again
+(every step can bear that). Only rows whose queue has confirmed are removed, so that a queue that is full or missing
+blocks no other. Any number of relays may work on one database: ``SKIP LOCKED`` shares the rows out.
 """
 
-import json
 import select
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
-import msgspec
 import structlog
 from kombu import Connection
 from sqlalchemy import text
@@ -27,98 +23,23 @@ from chassis.ready import say_ready
 from chassis.settings import Settings
 from tasks import topology
 from tasks.app import app
-from tasks.publisher import BrokerAway, NotConfirmed, Publisher
+from tasks.bundles import Bundle, bundles, read
+from tasks.publisher import BrokerAway, Outgoing, Publisher
 
 log = structlog.get_logger()
 
-#: A bundle has at most this many orders, lines and bytes. One order that is larger goes alone.
-MOST_ORDERS, MOST_LINES, MOST_BYTES = 64, 2_000, 256 * 1024
-#: Rows claimed at once for one task.
+#: Rows claimed at once.
 CLAIM = 500
 #: Seconds that a queue rests after it refused messages, and that the relay rests while a server is away.
 REST = 1.0
 #: Seconds between two complaints about a task that has no queue.
 UNKNOWN_REST = 60.0
 
-_WAITING = text("SELECT DISTINCT task FROM outbox")
 _CLAIM = text(
-    "DELETE FROM outbox WHERE id IN"
-    " (SELECT id FROM outbox WHERE task = :task ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)"
-    " RETURNING id, links::text AS links, bundle::text AS bundle, alone"
+    "SELECT id, task, links::text AS links, bundle::text AS bundle, alone FROM outbox"
+    " WHERE task <> ALL(CAST(:resting AS text[])) ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED"
 )
-
-
-@dataclass
-class Bundle:
-    """Orders that will share one message: at most one per order, kind and number."""
-
-    links: str
-    orders: list[Any] = field(default_factory=list)
-    keys: set[Any] = field(default_factory=set)
-    lines: int = 0
-    size: int = 0
-
-    def takes(self, orders: list[Any], keys: set[Any], lines: int, size: int) -> bool:
-        """Whether these fit in beside what is there."""
-        return (
-            len(self.orders) + len(orders) <= MOST_ORDERS
-            and self.lines + lines <= MOST_LINES
-            and self.size + size <= MOST_BYTES
-            and self.keys.isdisjoint(keys)
-        )
-
-    def add(self, orders: list[Any], keys: set[Any], lines: int, size: int) -> None:
-        """Take them in."""
-        self.orders += orders
-        self.keys |= keys
-        self.lines += lines
-        self.size += size
-
-
-def bundles(rows: Iterable[Any]) -> Iterator[Bundle]:
-    """Merge outbox rows of one task, oldest first, into as few messages as the limits allow.
-
-    Only rows with the same remaining links share a message, and a row that is ``alone`` shares with nobody.
-    """
-    filling: dict[str, Bundle] = {}
-    for row in sorted(rows, key=lambda each: each.id):
-        orders = _read(row.bundle)
-        keys = {_key(order) for order in orders}
-        lines = sum(_lines(order) for order in orders)
-        fits = (orders, keys, lines, len(row.bundle))
-        if row.alone:
-            alone = Bundle(row.links)
-            alone.add(*fits)
-            yield alone
-            continue
-        current = filling.get(row.links)
-        if current is not None and not current.takes(*fits):
-            yield filling.pop(row.links)
-            current = None
-        filling.setdefault(row.links, Bundle(row.links)).add(*fits)
-    yield from filling.values()
-
-
-# A split message may hold anything: whatever it is has to leave, or nothing behind it would.
-
-
-def _read(stored: str) -> Any:
-    """PostgreSQL, and the slower reader, take half of a surrogate pair as well."""
-    try:
-        return msgspec.json.decode(stored)
-    except msgspec.DecodeError:
-        return json.loads(stored)
-
-
-def _key(order: Any) -> Any:
-    if not isinstance(order, dict):
-        return id(order)
-    return tuple(str(order.get(name)) for name in ("order_id", "kind", "no"))
-
-
-def _lines(order: Any) -> int:
-    lines = order.get("lines") if isinstance(order, dict) else None
-    return len(lines) if isinstance(lines, list) else 0
+_REMOVE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
 class Relay:
@@ -128,45 +49,52 @@ class Relay:
         self._sessions = sessions
         self._publisher = publisher
         self._settings = settings
+        #: Tasks that are left alone, and until when: their queue refused messages, or they have none here.
         self._resting: dict[str, float] = {}
         self._more = False
+        self._crowd = False
         self._stopping = threading.Event()
 
     def round(self) -> int:
         """Publish what waits and return the number of messages. Raises BrokerAway and database errors."""
-        with self._sessions() as session:
-            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})  # one round trip, not three
-            waiting = session.execute(_WAITING).scalars().all()
-        published, self._more = 0, False
-        for task in waiting:
-            if self._resting.get(task, 0.0) > time.monotonic():
-                continue
-            if task not in QUEUE_OF_TASK:
-                # A relay of the release that knows it will take it; its neighbours need not wait for that.
-                log.error("unknown_task", task=task)
-                self._resting[task] = time.monotonic() + UNKNOWN_REST
-                continue
-            try:
-                published += self._move(task)
-            except NotConfirmed as error:
-                log.warning("queue_refuses", queue=QUEUE_OF_TASK[task], task=task, error=str(error))
-                self._resting[task] = time.monotonic() + REST
-        return published
+        now = time.monotonic()
+        self._resting = {task: until for task, until in self._resting.items() if until > now}
+        return self._move()
 
-    def _move(self, task: str) -> int:
+    def _move(self) -> int:
         with transaction(self._sessions) as session:
-            rows = session.execute(_CLAIM, {"task": task, "most": CLAIM}).all()
-            self._more |= len(rows) == CLAIM
-            messages = [(each.orders, _read(each.links)) for each in bundles(rows)]
-            if messages:
-                self._publisher.publish(task, messages)
-        return len(messages)
+            rows = session.execute(_CLAIM, {"resting": list(self._resting), "most": CLAIM}).all()
+            ready = [each for each in bundles(rows) if self._has_queue(each)]
+            if ready:
+                refused = self._publisher.publish(
+                    [Outgoing(each.task, each.orders, read(each.links)) for each in ready]
+                )
+                self._rest(refused)
+                ready = [each for each in ready if each.queue not in refused]
+                session.execute(_REMOVE, {"ids": [row for each in ready for row in each.rows]})
+        self._more = len(rows) == CLAIM
+        self._crowd = sum(len(each.orders) for each in ready) > 1
+        return len(ready)
+
+    def _has_queue(self, bundle: Bundle) -> bool:
+        if bundle.queue is None and bundle.task not in self._resting:
+            # A relay of the release that knows it will take it; its neighbours need not wait for that.
+            log.error("unknown_task", task=bundle.task)
+            self._resting[bundle.task] = time.monotonic() + UNKNOWN_REST
+        return bundle.queue is not None
+
+    def _rest(self, refused: Mapping[str, str]) -> None:
+        for queue, why in refused.items():
+            log.warning("queue_refuses", queue=queue, error=why)
+        until = time.monotonic() + REST
+        self._resting |= {task: until for task, queue in QUEUE_OF_TASK.items() if queue in refused}
 
     def run(self, wake_up: socket.socket | None) -> None:
         """Work until ``stop()``. Without a ``wake_up`` socket (another relay has it) the relay polls.
 
-        What is committed during a round or the gap after it has left its datagram in the socket, so an idle relay does
-        not look twice.
+        After a round that moved several orders it pauses, so that more of them come together; one that comes alone is
+        followed by no pause. What is committed during a round or a pause has left its datagram in the socket, so an
+        idle relay does not look twice.
         """
         while not self._stopping.is_set():
             try:
@@ -182,7 +110,7 @@ class Relay:
                 log.warning("database_away", error=str(error))
                 self._stopping.wait(REST)
                 continue
-            if published:
+            if self._crowd:
                 self._stopping.wait(self._settings.relay_gap)
             if not self._more and (wake_up is not None or not published):
                 _wait(wake_up, self._settings.relay_poll)

@@ -194,11 +194,11 @@ STORED_DECISIONS = Guard(
         "worker-sales": """
 from types import SimpleNamespace
 from sales import pricing
-lock = pricing.lock_orders
+lock = pricing.lock_with_lines
 def lock_and_forget(session, ids):
-    return {each: SimpleNamespace(id=row.id, status=row.status, total_amount=None)
-            for each, row in lock(session, ids).items()}
-pricing.lock_orders = lock_and_forget
+    return {each: [SimpleNamespace(**{**row._mapping, "total_amount": None}) for row in rows]
+            for each, rows in lock(session, ids).items()}
+pricing.lock_with_lines = lock_and_forget
 """
     }
 )

@@ -159,7 +159,6 @@ def _steps() -> Iterator[Place]:
 POISONED = {task: (story, kind) for story, (kind, *tasks) in reversed(CHAINS.items()) for task in tasks}
 
 
-
 def sender(task: str) -> str:
     """The service in whose database the message of this task is written, in the chain that ``POISONED`` names."""
     story = POISONED[task][0]
@@ -192,9 +191,10 @@ def _faults() -> Iterator[Place]:
 STEPS = (*_steps(), *_faults())
 
 RELAY = (
-    Point("after the claim", "rows are deleted and not committed, nothing is sent", 'after_writing("outbox")'),
+    Point("after the claim", "rows are locked, nothing is sent", 'before_call(Publisher, "publish")'),
     Point("after sending", "the broker may have it, no confirm is read", 'before_call(Publisher, "_await_confirms")'),
     Point("after publish", "the broker has confirmed, the rows are still there", 'after_call(Publisher, "publish")'),
+    Point("after the delete is written", "rows are deleted and not committed", 'after_writing("outbox")'),
     Point("before the delete is committed", "the same, at the commit", "before_commit"),
     Point("after the delete", "the rows are gone", "after_commit"),
 )  # fmt: skip
@@ -239,6 +239,7 @@ SWEEPER = (
     _round("old keys", "forget_old_keys", "old_keys", written("customers", "after the key is forgotten")),
 )
 
+
 def _command(name: str, story: str, *points: Point) -> Place:
     return Place(name, name, story, "anywhere", points)
 
@@ -269,7 +270,6 @@ SAME = {
     "request: before the answer": "after commit: nothing is done in between but waking the relay, which may be lost",
     "gateway: before storing": "after the upstream answered: nothing is done in between",
     "last link: after the outbox insert": "after the effect: update_order_status and record_fault send nothing",
-    "relay: after the delete is written": "after the claim: the claim is a DELETE .. RETURNING in the same transaction",
 }
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
-from sales import faults, service
+from sales import faults, placing, service
 from tests.crashpoints.points import POISONED
 from tests.crashpoints.sweep import Death, Request, Sweep, Violation
 from tests.integration.pipeline.processes import wait_until
@@ -377,7 +377,7 @@ def _an_hour_passes(sweep: Sweep) -> None:
 
 def _place(session: Session, sweep: Sweep, product: str) -> str:
     draft = {"customer_id": UUID(sweep.shop.customer), "items": [{"product_id": UUID(product), "quantity": 1}]}
-    return str(service.place_order(session, draft, None, "test")[0]["id"])
+    return str(placing.place_order(session, draft, None, "test")[0]["id"])
 
 
 def _cancel(session: Session, sweep: Sweep, order: str) -> str:

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from celeryconfig import QUEUE_OF_TASK, queues_of
 from tasks.app import app
-from tasks.publisher import Publisher
+from tasks.publisher import Outgoing, Publisher
 
 pytestmark = [pytest.mark.docker, pytest.mark.filterwarnings("ignore::ResourceWarning:docker")]
 
@@ -45,8 +45,8 @@ def test_an_order_sent_twice_takes_its_stock_once_and_goes_on_twice(celery_setup
     onward = {"task": "delivery.create_delivery", "args": [], "kwargs": {}, "options": {}, "immutable": False}
     publisher = Publisher(app, celery_setup.app.conf.broker_url)
     try:
-        publisher.publish("inventory.reserve_stock", [(bundle, [onward])])
-        publisher.publish("inventory.reserve_stock", [(bundle, [onward])])
+        publisher.publish([Outgoing("inventory.reserve_stock", bundle, [onward])])
+        publisher.publish([Outgoing("inventory.reserve_stock", bundle, [onward])])
     finally:
         publisher.close()
 

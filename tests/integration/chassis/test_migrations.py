@@ -14,7 +14,7 @@ from chassis.database import chassis_metadata, open_database, transaction
 from chassis.migrations import SchemaNewer, history, migrate
 from chassis.settings import Settings, settings
 from conveyor.embedded.postgres import Postgres
-from sales import service as sales
+from sales import placing
 from tests import release_before
 from tests.conftest import SERVICES
 from tests.integration.conftest import Scratch
@@ -165,7 +165,7 @@ def place(world: World, product: Any) -> Any:
     """An order whose first message is still in the outbox."""
     draft = {"customer_id": world.customer, "items": [{"product_id": product, "quantity": 1}]}
     with transaction(world.sessions["sales"]) as session:
-        return sales.place_order(session, draft, None, "test")[0]["id"]
+        return placing.place_order(session, draft, None, "test")[0]["id"]
 
 
 @pytest.mark.parametrize("service", SERVICES)

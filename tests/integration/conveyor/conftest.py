@@ -23,6 +23,7 @@ from delivery.models import LogEntry
 from delivery.service import hold_delivery, move_delivery
 from delivery.status import DeliveryStatus
 from inventory.messages import CheckAvailability, ReleaseStock, ReserveStock
+from sales import placing
 from sales.chains import resend
 from sales.following import update_order_statuses
 from sales.messages import InventoryResponse, StatusUpdate
@@ -90,7 +91,7 @@ class Shop:
             "customer_id": self.ids["customer"],
             "items": [{"product_id": self.ids[product], "quantity": units} for product, units in lines],
         }
-        order, _ = self.do("sales", lambda session: sales.service.place_order(session, draft, None, "test"))
+        order, _ = self.do("sales", lambda session: placing.place_order(session, draft, None, "test"))
         self.ids[name] = str(order["id"])
         self.work(until)
 

@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from chassis.database import transaction
 from chassis.outbox import outbox
 from conveyor.chaos.drain import Settled, attend
-from sales import faults, service
+from sales import faults, placing, service
 from sales.messages import Fault
 from sales.models import orders, quarantine
 
@@ -31,7 +31,7 @@ def order_id(sessions: sessionmaker[Session]) -> UUID:
         details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
         customer, _ = service.register_customer(session, details, None)
         draft = {"customer_id": customer.id, "items": [{"product_id": uuid7(), "quantity": 1}]}
-        order: UUID = service.place_order(session, draft, None, "trace")[0]["id"]
+        order: UUID = placing.place_order(session, draft, None, "trace")[0]["id"]
         session.execute(outbox.delete())
     return order
 

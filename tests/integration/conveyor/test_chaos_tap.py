@@ -11,7 +11,7 @@ from conveyor.broker import depths
 from conveyor.chaos.tap import Tap
 from conveyor.chaos.victim import wait_for
 from tasks.app import app
-from tasks.publisher import Publisher
+from tasks.publisher import Outgoing, Publisher
 from tasks.topology import declare
 
 QUEUE = "inventory_check_queue"
@@ -48,5 +48,5 @@ def test_what_a_relay_publishes_is_heard_and_sent_again(broker: str) -> None:
 
 
 def _heard(publisher: Publisher, tap: Tap) -> bool:
-    publisher.publish("inventory.check_availability", [([{"order_id": "a"}], [])])
+    publisher.publish([Outgoing("inventory.check_availability", [{"order_id": "a"}], [])])
     return bool(tap.newest(1))

@@ -15,7 +15,7 @@ from chassis.outbox import outbox
 from chassis.settings import read
 from conveyor.cli import cli, main
 from conveyor.embedded.processes import free_port
-from sales import faults, service
+from sales import faults, placing, service
 from sales.messages import Fault
 from sales.models import order_events, order_sagas, orders, quarantine
 
@@ -39,7 +39,7 @@ def place(sessions: sessionmaker[Session]) -> UUID:
         details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
         customer, _ = service.register_customer(session, details, None)
         draft = {"customer_id": customer.id, "items": [{"product_id": uuid7(), "quantity": 1}]}
-        order_id: UUID = service.place_order(session, draft, None, "trace")[0]["id"]
+        order_id: UUID = placing.place_order(session, draft, None, "trace")[0]["id"]
         session.execute(outbox.delete())
     return order_id
 

@@ -22,7 +22,7 @@ from conveyor.embedded.postgres import Postgres, binaries
 from conveyor.reconcile.repair import Left, Mended, Repairs
 from conveyor.reconcile.rules import Deviation
 from conveyor.reconcile.run import Findings, reconcile
-from sales import service as sales
+from sales import placing
 from tests.conftest import SERVICES
 from tests.integration.saga.paper_broker import Mail, World
 
@@ -143,7 +143,7 @@ class Traffic:
     def _place_only(self) -> UUID:
         draft = {"customer_id": self.world.customer, "items": [{"product_id": self.lamp, "quantity": 1}]}
         with transaction(self.world.sessions["sales"]) as session:
-            order_id: UUID = sales.place_order(session, draft, None, "test")[0]["id"]
+            order_id: UUID = placing.place_order(session, draft, None, "test")[0]["id"]
         self.world.orders.append(order_id)
         return order_id
 

@@ -22,7 +22,7 @@ from celeryconfig import EXCHANGE
 from chassis.database import transaction
 from conveyor.embedded.processes import free_port
 from inventory import service as inventory
-from sales import faults
+from sales import faults, placing
 from sales import service as sales
 from tests.integration.pipeline.nursery import ROOT, Forked, Nursery
 from tests.integration.pipeline.strange import Strange
@@ -179,7 +179,7 @@ class Pipeline:
             "delivery_address": address,
         }
         with transaction(self.sessions["sales"]) as session:
-            return sales.place_order(session, draft, None, correlation_id)[0]["id"]  # type: ignore[no-any-return]
+            return placing.place_order(session, draft, None, correlation_id)[0]["id"]  # type: ignore[no-any-return]
 
     def cancel(self, order: UUID, correlation_id: str = "test") -> None:
         with transaction(self.sessions["sales"]) as session:

@@ -23,7 +23,7 @@ from delivery.models import LogEntry
 from delivery.status import DeliveryStatus
 from inventory import messages as inventory_messages
 from inventory import service as inventory
-from sales import faults, following, pricing
+from sales import faults, following, placing, pricing
 from sales import messages as sales_messages
 from sales import service as sales
 from sales.errors import IllegalTransition
@@ -104,7 +104,7 @@ class World:
         if price is not None:
             items = [{**each, "price": Decimal(price)} for each in items]
         with transaction(self.sessions["sales"]) as session:
-            order, _ = sales.place_order(session, {"customer_id": self.customer, "items": items}, None, "test")
+            order, _ = placing.place_order(session, {"customer_id": self.customer, "items": items}, None, "test")
         self.orders.append(order["id"])
         self.collect()
         return order["id"]

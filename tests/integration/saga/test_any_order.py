@@ -108,12 +108,12 @@ class TestNegativeControls:
         """A second check that finds an empty shelf rejects an order whose stock the first has reserved."""
         from sales import pricing
 
-        lock = pricing.lock_orders
+        lock = pricing.lock_with_lines
 
         def forget_the_total(session, ids):  # type: ignore[no-untyped-def]
-            return {key: _Unpriced(row) for key, row in lock(session, ids).items()}
+            return {key: [_Unpriced(row) for row in rows] for key, rows in lock(session, ids).items()}
 
-        monkeypatch.setattr(pricing, "lock_orders", forget_the_total)
+        monkeypatch.setattr(pricing, "lock_with_lines", forget_the_total)
         lamp = world.add_product(stock=1)
         order = world.place((lamp, 1))
         (check,) = world.mail

@@ -6,8 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
-from sales import chains, saga
-from sales import service as sales
+from sales import chains, placing, saga
 from tests.integration.sales.conftest import Shop, about
 
 
@@ -273,7 +272,9 @@ class TestIfMatch:
 class TestOneTransaction:
     """The order, its saga, its timeline and its first message are written together, or not at all."""
 
-    @pytest.mark.parametrize(("module", "broken"), [(chains, "enqueue"), (chains, "open_saga"), (sales, "add_events")])
+    @pytest.mark.parametrize(
+        ("module", "broken"), [(chains, "enqueue"), (chains, "open_sagas"), (placing, "add_events")]
+    )
     def test_an_order_that_cannot_be_written_whole_is_not_written(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch, module: Any, broken: str
     ) -> None:
@@ -300,7 +301,7 @@ class TestOneTransaction:
 
         monkeypatch.setattr(chains, "enqueue", enqueue_later)
         with pytest.raises(SystemExit), transaction(shop.sessions) as session:
-            sales.place_order(session, {"customer_id": shop.customer["id"], "items": [line(shop)]}, None, "c-1")
+            placing.place_order(session, {"customer_id": shop.customer["id"], "items": [line(shop)]}, None, "c-1")
         assert len(orphans(shop)) == 1
 
 

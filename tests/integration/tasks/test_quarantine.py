@@ -26,12 +26,12 @@ from chassis.database import open_database, transaction
 from chassis.settings import Settings
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ
-from sales import service
+from sales import placing, service
 from sales.messages import DeadLetter
 from sales.models import order_events, orders, quarantine
 from tasks import topology
 from tasks.app import app
-from tasks.publisher import Publisher
+from tasks.publisher import Outgoing, Publisher
 from tasks.quarantine import Quarantine, read_letter
 
 CHECK_QUEUE = "inventory_check_queue"
@@ -88,7 +88,7 @@ def place(sessions: sessionmaker[Session]) -> UUID:
         details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
         customer, _ = service.register_customer(session, details, None)
         draft = {"customer_id": customer.id, "items": [{"product_id": uuid7(), "quantity": 1}]}
-        order_id: UUID = service.place_order(session, draft, None, "trace")[0]["id"]
+        order_id: UUID = placing.place_order(session, draft, None, "trace")[0]["id"]
     return order_id
 
 
@@ -222,7 +222,7 @@ class TestADeadLetter:
         bundle = [{"order_id": str(place(sessions))}]
         links = [{"task": "sales.first", "args": []}, {"task": "sales.last", "args": []}]
         publisher = Publisher(app, broker)
-        publisher.publish("inventory.check_availability", [(bundle, links)])
+        publisher.publish([Outgoing("inventory.check_availability", bundle, links)])
         publisher.close()
         reject_all(broker, 1)
         with running(sessions, replace(databases, broker_url=broker)):

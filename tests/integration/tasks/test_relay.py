@@ -17,7 +17,7 @@ from chassis.settings import Settings
 from conveyor.embedded.rabbitmq import RabbitMQ
 from tasks import topology
 from tasks.app import app
-from tasks.publisher import BrokerAway, NotConfirmed, Publisher
+from tasks.publisher import BrokerAway, Outgoing, Publisher
 from tasks.relay import Relay
 
 pytestmark = pytest.mark.rabbitmq
@@ -132,11 +132,14 @@ def test_a_broker_that_is_away_keeps_every_row(sessions: sessionmaker[Session], 
     assert waiting(sessions) == 1
 
 
-def test_a_message_that_nobody_routes_is_not_confirmed(broker: str) -> None:
+def test_a_message_that_nobody_routes_is_refused_and_its_neighbour_is_confirmed(broker: str) -> None:
     with Connection(broker) as connection, connection.channel() as channel:
         channel.queue_delete("delivery_queue")
-    with closing(Publisher(app, broker)) as publisher, pytest.raises(NotConfirmed, match="delivery_queue"):
-        publisher.publish("delivery.create_delivery", [([{"order_id": "1"}], [])])
+    messages = [Outgoing(task, [{"order_id": "1"}], []) for task in ("delivery.create_delivery", RESERVE)]
+    with closing(Publisher(app, broker)) as publisher:
+        assert list(publisher.publish(messages)) == ["delivery_queue"]
+        assert len(received(broker, "stock_reservation_queue")) == 1
+        assert publisher.publish(messages[1:]) == {}
 
 
 def test_two_relays_share_the_rows(

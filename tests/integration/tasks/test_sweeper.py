@@ -26,7 +26,7 @@ from chassis.idempotency import RequestKey
 from chassis.outbox import outbox
 from chassis.settings import read, settings
 from conveyor.embedded.processes import free_port
-from sales import following, pricing, service, sweeping
+from sales import following, placing, pricing, service, sweeping
 from sales.messages import InventoryResponse, StatusUpdate
 from sales.models import customers, order_events, order_sagas, orders
 from tasks.sweeper import Sweeper
@@ -60,7 +60,7 @@ class Shop:
         """An order; unless told otherwise, all that waited in the outbox has left it."""
         draft = {"customer_id": self.customer_id, "items": [{"product_id": uuid7(), "quantity": 1}]}
         with transaction(self.sessions) as session:
-            order, _ = service.place_order(session, draft, None, "trace")
+            order, _ = placing.place_order(session, draft, None, "trace")
         if relayed:
             self.relay()
         order_id: UUID = order["id"]

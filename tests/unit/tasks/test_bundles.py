@@ -7,15 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from tasks.relay import MOST_BYTES, MOST_LINES, MOST_ORDERS, bundles
+from chassis.outbox import MOST_BYTES, MOST_LINES, MOST_ORDERS
+from tasks.bundles import bundles
 
 CHECK = '[{"task": "next"}]'
 OTHER = '[{"task": "another"}]'
 
 
-def row(number: int, *orders: dict[str, Any], links: str = CHECK, alone: bool = False) -> Any:
+def row(number: int, *orders: dict[str, Any], task: str = "a", links: str = CHECK, alone: bool = False) -> Any:
     bundle = msgspec.json.encode(list(orders)).decode()
-    return SimpleNamespace(id=number, links=links, bundle=bundle, alone=alone)
+    return SimpleNamespace(id=number, task=task, links=links, bundle=bundle, alone=alone)
 
 
 def order(number: int, lines: int = 1, **facts: Any) -> dict[str, Any]:
@@ -32,6 +33,15 @@ def test_rows_of_the_same_links_share_a_message_in_the_order_of_their_writing() 
 
 def test_rows_of_other_links_do_not() -> None:
     assert sorted(ids([row(1, order(1)), row(2, order(2), links=OTHER)])) == [["1"], ["2"]]
+
+
+def test_rows_of_another_task_do_not() -> None:
+    assert sorted(ids([row(1, order(1)), row(2, order(2), task="b"), row(3, order(3))])) == [["1", "3"], ["2"]]
+
+
+def test_a_bundle_knows_which_rows_it_is_made_of() -> None:
+    copies = [row(1, order(1)), row(2, order(1)), row(3, order(2), order(3))]
+    assert [bundle.rows for bundle in bundles(copies)] == [[1], [2, 3]]
 
 
 def test_a_row_that_is_alone_shares_with_nobody() -> None:
@@ -72,5 +82,5 @@ def test_one_order_over_the_limits_goes_by_itself() -> None:
 )
 def test_a_body_that_is_no_order_is_passed_on(garbage: list[Any], alone: bool) -> None:
     """A relay that stumbled over it would stumble for ever, and all that waits behind it would wait as long."""
-    rows = [SimpleNamespace(id=1, links="[]", bundle=json.dumps(garbage), alone=alone)]
+    rows = [SimpleNamespace(id=1, task="a", links="[]", bundle=json.dumps(garbage), alone=alone)]
     assert [bundle.orders for bundle in bundles(rows)] == [garbage]

@@ -1,0 +1,174 @@
+"""New orders are taken: each with its lines, its saga and its first message, or not at all.
+
+Takes a session, never commits. Works on all the requests that came at the same moment (chassis.group_commit), with the
+same few statements for one as for sixty.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from chassis.database import recordset
+from chassis.errors import AppError
+from chassis.idempotency import RequestKey, insert_once, replay_of
+from chassis.outbox import MOST_LINES, MOST_ORDERS
+from chassis.settings import settings
+from sales import chains
+from sales.backlog import Backlog
+from sales.chains import Beginning
+from sales.errors import CustomerNotFound, TooManyOpenOrders, UnknownCustomer
+from sales.models import orders
+from sales.queries import customer, order_with_items
+from sales.status import OrderStatus
+from sales.timeline import Event, add_events
+
+S = OrderStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request for an order: its body (``customer_id``, ``items``, maybe ``delivery_address``), and whose it is."""
+
+    body: Mapping[str, Any]
+    key: RequestKey | None
+    correlation_id: str
+
+    @property
+    def size(self) -> int:
+        """In lines: so many that what fits into one message fits into one transaction."""
+        return max(len(self.body["items"]), MOST_LINES // MOST_ORDERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The order as it is now; ``replayed`` when this very request made it before."""
+
+    order: dict[str, Any]
+    replayed: bool
+
+
+def place_order(
+    session: Session, body: Mapping[str, Any], key: RequestKey | None, correlation_id: str
+) -> tuple[dict[str, Any], bool]:
+    """``place_orders`` for one: the order, and whether it was made before. Raises its refusal."""
+    [outcome] = place_orders(session, [Draft(body, key, correlation_id)])
+    if isinstance(outcome, AppError):
+        raise outcome
+    return outcome.order, outcome.replayed
+
+
+def place_orders(session: Session, drafts: Sequence[Draft]) -> list[Placed | AppError]:
+    """Take these orders and set their sagas going; or find those that these very requests made before.
+
+    An order, its saga row and its message are one transaction: an order that was answered for is never lost. A request
+    that is refused has changed nothing: UnknownCustomer, IdempotencyKeyReused, TooManyOpenOrders.
+    """
+    backlog: Backlog | None = session.info.get("backlog")
+    if backlog is not None and backlog.is_full(session):
+        return [_if_made_before(session, draft, TooManyOpenOrders(backlog.most)) for draft in drafts]
+    asked = {uuid7(): draft for draft in drafts}
+    made = _insert_orders(session, asked)
+    refused_or_replayed: dict[UUID, Placed | AppError] = {}
+    for order_id in asked.keys() - made.keys():
+        outcome = _insert_alone(session, order_id, asked[order_id])
+        if isinstance(outcome, Placed | AppError):
+            refused_or_replayed[order_id] = outcome
+        else:
+            made[order_id] = outcome
+    placed = _begin(session, [(made[order_id], draft) for order_id, draft in asked.items() if order_id in made])
+    return [placed[order_id] if order_id in made else refused_or_replayed[order_id] for order_id in asked]
+
+
+_INSERT_ORDERS = text(
+    "INSERT INTO orders"
+    " (id, customer_id, status, currency, delivery_address, client, idempotency_key, request_hash)"
+    " SELECT asked.id, customers.id, 'Pending', :currency, coalesce(asked.address, customers.address),"
+    " asked.client, asked.key, asked.digest FROM json_to_recordset(:asked) AS asked"
+    " (id uuid, customer_id uuid, address text, client text, key text, digest text)"
+    " JOIN customers ON customers.id = asked.customer_id"
+    # In the order of the index that copies of a request wait on, so that two groups never wait for each other.
+    " ORDER BY asked.client, asked.key"
+    " ON CONFLICT DO NOTHING RETURNING *"
+)
+
+
+def _insert_orders(session: Session, asked: Mapping[UUID, Draft]) -> dict[UUID, Row[Any]]:
+    """The rows of new orders, by id. Those of unknown customers, and of keys that were used before, are missing."""
+    rows = [
+        {
+            "id": order_id,
+            "customer_id": draft.body["customer_id"],
+            "address": draft.body.get("delivery_address"),
+            "client": draft.key and draft.key.client,
+            "key": draft.key and draft.key.key,
+            "digest": draft.key and draft.key.digest,
+        }
+        for order_id, draft in asked.items()
+    ]
+    inserted = session.execute(_INSERT_ORDERS, {"asked": recordset(rows), "currency": settings().currency})
+    return {row.id: row for row in inserted}
+
+
+def _insert_alone(session: Session, order_id: UUID, draft: Draft) -> Row[Any] | Placed | AppError:
+    """The row of an order that was not made with the others: it was made before, its key is old, or it is refused."""
+    try:
+        home = customer(session, draft.body["customer_id"]).address
+        values = {
+            "id": order_id,
+            "customer_id": draft.body["customer_id"],
+            "status": S.PENDING,
+            "currency": settings().currency,
+            "delivery_address": draft.body.get("delivery_address") or home,
+        }
+        row, replayed = insert_once(session, orders, values, draft.key)
+    except CustomerNotFound:
+        return UnknownCustomer(draft.body["customer_id"])
+    except AppError as refusal:
+        return refusal
+    return Placed(order_with_items(session, row.id), replayed=True) if replayed else row
+
+
+_INSERT_ITEMS = text(
+    "INSERT INTO order_items (order_id, product_id, quantity, price) SELECT order_id, product_id, quantity, price"
+    " FROM ROWS FROM (json_to_recordset(:items) AS (order_id uuid, product_id uuid, quantity int, price numeric))"
+    " WITH ORDINALITY AS item (order_id, product_id, quantity, price, turn) ORDER BY turn"
+)
+
+
+def _begin(session: Session, made: Iterable[tuple[Row[Any], Draft]]) -> dict[UUID, Placed]:
+    """What belongs to new orders beside their rows: lines, message, saga, timeline."""
+    beginnings = [Beginning(order, _items(order.id, draft), draft.correlation_id) for order, draft in made]
+    if not beginnings:
+        return {}
+    session.execute(_INSERT_ITEMS, {"items": recordset(item for each in beginnings for item in each.items)})
+    chains.send_place(session, beginnings)
+    add_events(
+        session,
+        [
+            Event(each.order.id, "placed", 0, "customer", None, S.PENDING, None, each.correlation_id)
+            for each in beginnings
+        ],
+    )
+    return {
+        each.order.id: Placed({**each.order._mapping, "items": each.items, "attention_reason": None}, replayed=False)
+        for each in beginnings
+    }
+
+
+def _items(order_id: UUID, draft: Draft) -> list[dict[str, Any]]:
+    """An order's lines as they are stored, without name and price: a price here is what the customer saw."""
+    return [{"order_id": order_id, "product_name": None, "price": None, **line} for line in draft.body["items"]]
+
+
+def _if_made_before(session: Session, draft: Draft, refusal: AppError) -> Placed | AppError:
+    """The order that this request made before, which needs no room; else the refusal."""
+    try:
+        found = replay_of(session, orders, draft.key) if draft.key else None
+    except AppError as reused:
+        return reused
+    return Placed(order_with_items(session, found.id), replayed=True) if found else refusal
