@@ -78,6 +78,8 @@ def bench(
     """
     signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
     baseline = os.environ.get("BASELINE")
+    if not baseline:
+        say("BASELINE names no folder: the naive pipeline and the ceiling are not measured")
     options = Options(
         orders, clients, lines, products, seeded, naive_orders, Path(baseline).absolute() if baseline else None, book
     )
@@ -104,7 +106,7 @@ def _measured(names: tuple[str, ...], options: Options, out: Path) -> tuple[Docu
     own = not is_there()
     with system() as settings:
         run = Bench(settings, options, Shop(settings))
-        document = machine.document(settings) | {"conditions": options.document()}
+        document = machine.document(settings) | {"conditions": options.document(), "quick": options.quick}
         parts.run(run, names or [each for each in parts.PARTS if own or each != "seeded"])
     document |= {"table": table.document(run.results), "results": run.results}
     _draw(run, out)

@@ -42,7 +42,7 @@ class Options:
     book: Path | None = None
 
     def document(self) -> Document:
-        """The fixed conditions, as they are printed."""
+        """The conditions, as they are printed."""
         return {
             "clients": self.clients,
             "lines": self.lines,
@@ -50,8 +50,12 @@ class Options:
             "orders": self.orders,
             "naive orders": self.naive_orders,
             "seeded": self.seeded,
-            "baseline": str(self.baseline) if self.baseline else "none: set BASELINE to the folder",
         }
+
+    @property
+    def quick(self) -> bool:
+        """Whether the loads are others than those that the table is about."""
+        return self.document() != Options().document()
 
 
 @dataclass(slots=True)
