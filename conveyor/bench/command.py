@@ -78,8 +78,6 @@ def bench(
     """
     signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
     baseline = os.environ.get("BASELINE")
-    if not baseline:
-        say("BASELINE names no folder: the naive pipeline and the ceiling are not measured")
     options = Options(
         orders, clients, lines, products, seeded, naive_orders, Path(baseline).absolute() if baseline else None, book
     )
