@@ -4,7 +4,7 @@ Timeouts (statement, lock, idle in transaction) are set on the database role whe
 connection: so they also hold behind PgBouncer in transaction mode, which passes no connection options on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
@@ -73,9 +73,10 @@ def after_commit(session: Session, action: Callable[[], None]) -> None:
     session.info.setdefault("after_commit", []).append(action)
 
 
-def recordset(rows: Iterable[Mapping[str, Any]]) -> str:
+def recordset(rows: Iterable[object]) -> str:
     """These rows as the one parameter of a set-wise statement: ``FROM json_to_recordset(:rows) AS row (id uuid, ...)``.
 
+    A row is a mapping or a dataclass.
     An array for each column would cost client and server two to four times as much as one JSON text.
     """
     return msgspec.json.encode(list(rows)).decode()

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from chassis.database import NAMING
+from chassis.database import NAMING, recordset
 from delivery.status import CANCELLED, PENDING, DeliveryStatus, check_move
 
 metadata = MetaData(naming_convention=NAMING)
@@ -113,7 +113,7 @@ _INSERT = text(
     "WITH made AS ("
     " INSERT INTO deliveries (order_id, address, status)"
     " SELECT order_id, address, CASE WHEN address IS NULL THEN :cancelled ELSE :pending END"
-    " FROM unnest(CAST(:order_ids AS uuid[]), CAST(:addresses AS text[])) AS given (order_id, address)"
+    " FROM json_to_recordset(:orders) AS given (order_id uuid, address text)"
     " ORDER BY order_id ON CONFLICT (order_id) DO NOTHING RETURNING id, order_id, status, version, address),"
     " logged AS ("
     " INSERT INTO delivery_logs (delivery_id, status, notes)"
@@ -131,15 +131,8 @@ def insert_deliveries(session: Session, addresses: Mapping[UUID, str | None]) ->
     """
     if not addresses:
         return {}
-    rows = session.execute(
-        _INSERT,
-        {
-            "order_ids": list(addresses),
-            "addresses": list(addresses.values()),
-            "pending": str(PENDING),
-            "cancelled": str(CANCELLED),
-        },
-    )
+    orders = recordset({"order_id": order_id, "address": address} for order_id, address in addresses.items())
+    rows = session.execute(_INSERT, {"orders": orders, "pending": str(PENDING), "cancelled": str(CANCELLED)})
     return {row.order_id: row for row in rows}
 
 

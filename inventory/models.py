@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from chassis.database import NAMING
+from chassis.database import NAMING, recordset
 from chassis.idempotency import key_columns
 from inventory.status import MovementType, ReservationState
 
@@ -207,8 +207,7 @@ _MOVE_STOCK = text(
     "WITH moved AS ("
     " INSERT INTO stock_movements (id, product_id, order_id, movement_type, quantity, reason)"
     " SELECT id, product_id, order_id, :movement_type, quantity, :reason"
-    " FROM unnest(CAST(:ids AS uuid[]), CAST(:product_ids AS uuid[]), CAST(:order_ids AS uuid[]),"
-    " CAST(:quantities AS bigint[])) AS moving (id, product_id, order_id, quantity)"
+    " FROM json_to_recordset(:movements) AS moving (id uuid, product_id uuid, order_id uuid, quantity bigint)"
     " RETURNING product_id, quantity)"
     " UPDATE products SET stock_quantity = stock_quantity + change.quantity, updated_at = now()"
     " FROM (SELECT product_id, sum(quantity) AS quantity FROM moved GROUP BY product_id) AS change"
@@ -219,10 +218,9 @@ _MOVE_STOCK = text(
 def move_stock(session: Session, movement_type: MovementType, reason: str, movements: Sequence[Movement]) -> None:
     """Book these movements and change the stock by them. The caller has locked the products."""
     if movements:
-        columns = {
-            "ids": [uuid7() for _ in movements],
-            "product_ids": [each.product_id for each in movements],
-            "order_ids": [each.order_id for each in movements],
-            "quantities": [each.quantity for each in movements],
-        }
-        session.execute(_MOVE_STOCK, {"movement_type": movement_type, "reason": reason, **columns})
+        rows = [
+            {"id": uuid7(), "product_id": each.product_id, "order_id": each.order_id, "quantity": each.quantity}
+            for each in movements
+        ]
+        given = {"movement_type": movement_type, "reason": reason, "movements": recordset(rows)}
+        session.execute(_MOVE_STOCK, given)

@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
-from chassis.database import recordset
 from sales.messages import StatusUpdate, Updated
 from sales.models import lock_orders, order_sagas
 from sales.status import ENDED, NOT_SHIPPING, STATUS_OF_DELIVERY, OrderStatus
@@ -120,25 +119,27 @@ def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[s
     return {row.order_id: (row.kind, row.no) for row in found}
 
 
+# Arrays and no recordset: of an array the planner knows how many rows it makes, and looks that many orders up.
 _WRITE_STATUSES = text(
     "UPDATE orders SET status = v.status, reason = v.reason, delivery_status = v.delivery_status,"
     " delivery_version = v.delivery_version, version = version + 1, updated_at = now(),"
     " needs_attention = needs_attention AND v.status IN ('Pending', 'Cancelling')"
-    " FROM json_to_recordset(:orders) AS v (id uuid, status text, reason text, delivery_status text,"
-    " delivery_version int) WHERE orders.id = v.id"
+    " FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),"
+    " CAST(:delivery_statuses AS text[]), CAST(:delivery_versions AS int[]))"
+    " AS v (id, status, reason, delivery_status, delivery_version) WHERE orders.id = v.id"
 )
 
 
 def _write_statuses(session: Session, changed: list[_Following]) -> None:
-    rows = [
+    if not changed:
+        return
+    session.execute(
+        _WRITE_STATUSES,
         {
-            "id": each.row.id,
-            "status": each.status,
-            "reason": each.reason,
-            "delivery_status": each.delivery_status,
-            "delivery_version": each.delivery_version,
-        }
-        for each in changed
-    ]
-    if rows:
-        session.execute(_WRITE_STATUSES, {"orders": recordset(rows)})
+            "ids": [each.row.id for each in changed],
+            "statuses": [each.status.value for each in changed],
+            "reasons": [each.reason for each in changed],
+            "delivery_statuses": [each.delivery_status for each in changed],
+            "delivery_versions": [each.delivery_version for each in changed],
+        },
+    )

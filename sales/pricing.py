@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from chassis.database import recordset
 from sales.messages import InventoryResponse, Recorded
 from sales.status import OrderStatus
 from sales.timeline import Event, add_events, announce, close_sagas
@@ -51,7 +50,7 @@ class _Pricing:
 
     def __init__(self) -> None:
         self.totals: dict[UUID, Decimal] = {}
-        self.lines: list[dict[str, Any]] = []
+        self.lines: list[tuple[int, str, Decimal]] = []
         self.correlation_ids: dict[UUID, str | None] = {}
 
     def add(self, response: InventoryResponse, lines: list[Row[Any]]) -> None:
@@ -62,15 +61,17 @@ class _Pricing:
         )
         for line in lines:
             entry = entries[line.product_id]
-            self.lines.append({"id": line.line_id, "name": entry.name, "price": entry.price})
+            self.lines.append((line.line_id, entry.name, entry.price))
 
 
 # The lines never change once the order is there, but for the prices: they are written here, and only together with the
 # total, which is read from the row as it is once it is locked. So lines and lock can be had in one statement.
+# (The ids are named twice: without statistics the planner would read all lines of all orders rather than look some up.)
 _LOCK_WITH_LINES = text(
     "SELECT orders.id, status, total_amount, lines.id AS line_id, product_id, quantity, price"
     " FROM orders JOIN order_items AS lines ON lines.order_id = orders.id"
-    " WHERE orders.id = ANY(CAST(:ids AS uuid[])) ORDER BY orders.id FOR UPDATE OF orders"
+    " WHERE orders.id = ANY(CAST(:ids AS uuid[])) AND lines.order_id = ANY(CAST(:ids AS uuid[]))"
+    " ORDER BY orders.id FOR UPDATE OF orders"
 )
 
 
@@ -104,20 +105,24 @@ def _refusal(response: InventoryResponse, lines: list[Row[Any]]) -> InventoryRes
     return None
 
 
+# Arrays and no recordset: of an array the planner knows how many rows it makes, and looks that many orders up.
 _WRITE_PRICES = text(
     "WITH priced AS ("
     " UPDATE order_items SET product_name = v.name, price = v.price"
-    " FROM json_to_recordset(:lines) AS v (id bigint, name text, price numeric) WHERE order_items.id = v.id)"
+    " FROM unnest(CAST(:line_ids AS bigint[]), CAST(:names AS text[]), CAST(:prices AS numeric[]))"
+    " AS v (id, name, price) WHERE order_items.id = v.id)"
     " UPDATE orders SET total_amount = v.total, version = version + 1, updated_at = now()"
-    " FROM json_to_recordset(:totals) AS v (id uuid, total numeric) WHERE orders.id = v.id"
+    " FROM unnest(CAST(:ids AS uuid[]), CAST(:totals AS numeric[])) AS v (id, total) WHERE orders.id = v.id"
 )
 
 
 def _write_prices(session: Session, pricing: _Pricing) -> None:
     if not pricing.totals:
         return
-    totals = [{"id": order_id, "total": total} for order_id, total in pricing.totals.items()]
-    session.execute(_WRITE_PRICES, {"lines": recordset(pricing.lines), "totals": recordset(totals)})
+    line_ids, names, prices = map(list, zip(*pricing.lines, strict=True))
+    ids, totals = list(pricing.totals), list(pricing.totals.values())
+    lines = {"line_ids": line_ids, "names": names, "prices": prices}
+    session.execute(_WRITE_PRICES, {"ids": ids, "totals": totals, **lines})
     add_events(
         session,
         [

@@ -5,7 +5,7 @@ behind the messages: it has a deadline while a chain is under way, and none once
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ _ADD_EVENTS = text(
 
 def add_events(session: Session, events: Iterable[Event]) -> None:
     """Put these on record; those that are there already stay as they are."""
-    rows = [asdict(each) for each in events]
+    rows = list(events)
     if rows:
         session.execute(_ADD_EVENTS, {"events": recordset(rows)})
 

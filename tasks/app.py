@@ -5,9 +5,12 @@
 
 from typing import Any
 
+import msgspec
 import structlog
 from celery import Celery, bootsteps, signals
 from celery.exceptions import WorkerShutdown
+from kombu import serialization
+from kombu.utils import json as kombu_json
 
 import celeryconfig
 from chassis.logs import configure_logs
@@ -20,6 +23,10 @@ log = structlog.get_logger()
 
 app = Celery("conveyor")
 app.config_from_object(celeryconfig)
+
+# Celery reads each body twice. Kombu's own reader calls a function for every object in it, and lets NaN and half of a
+# surrogate pair through, which no relay could hand on.
+serialization.register("json", kombu_json.dumps, msgspec.json.decode, "application/json", "utf-8")
 
 
 def consuming(service: str) -> Celery:

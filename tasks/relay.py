@@ -90,7 +90,8 @@ class Relay:
         self._resting |= {task: until for task, queue in QUEUE_OF_TASK.items() if queue in refused}
 
     def run(self, wake_up: socket.socket | None) -> None:
-        """Work until ``stop()``. Without a ``wake_up`` socket (another relay has it) the relay polls.
+        """Work until ``stop()``. Without a ``wake_up`` socket (another relay has it) the relay only polls, so that it
+        does not halve its neighbour's bundles.
 
         After a round that moved several orders it pauses, so that more of them come together; one that comes alone is
         followed by no pause. What is committed during a round or a pause has left its datagram in the socket, so an
@@ -98,7 +99,7 @@ class Relay:
         """
         while not self._stopping.is_set():
             try:
-                published = self.round()
+                self.round()
                 say_ready(self._settings)
             except BrokerAway as error:
                 log.warning("broker_away", error=str(error))
@@ -112,7 +113,7 @@ class Relay:
                 continue
             if self._crowd:
                 self._stopping.wait(self._settings.relay_gap)
-            if not self._more and (wake_up is not None or not published):
+            if not self._more:
                 _wait(wake_up, self._settings.relay_poll)
         self._publisher.close()
 

@@ -219,3 +219,18 @@ def test_what_was_settled_before_there_was_a_record_of_it_is_on_record_afterward
             text("SELECT message_id, actor, action, reason, at = '2026-11-22T10:00Z' FROM quarantine_actions")
         )
         assert [tuple(row) for row in found] == [("settled", "ada", "dropped", "a test", True)]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_statistics_are_taken_of_a_tiny_table_that_others_refer_to(scratch_database: Scratch, service: str) -> None:
+    """A foreign key's check keeps its plan: one made over a tiny table would read all of it for ever."""
+    with transaction(scratch_database(service)) as session:
+        referred = session.execute(
+            text(
+                "SELECT relname, coalesce(reloptions, '{}') FROM pg_class"
+                " WHERE oid IN (SELECT confrelid FROM pg_constraint WHERE contype = 'f')"
+            )
+        ).all()
+    assert referred
+    for table, options in referred:
+        assert {"autovacuum_analyze_threshold=1000", "autovacuum_vacuum_threshold=1000"} <= set(options), table
