@@ -69,15 +69,16 @@ class EventsTogether(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        def send() -> None:
-            if consumer.event_dispatcher:
-                consumer.event_dispatcher.flush()
+        self._timer = consumer.timer.call_repeatedly(self.PAUSE, self._send, (consumer,))
 
-        self._timer = consumer.timer.call_repeatedly(self.PAUSE, send)
-
-    def stop(self, _consumer: Any) -> None:
+    def stop(self, consumer: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._send(consumer)
+
+    def _send(self, consumer: Any) -> None:
+        if consumer.event_dispatcher:
+            consumer.event_dispatcher.flush()
 
 
 class Ready(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -1,8 +1,12 @@
 """The relay between a real PostgreSQL and a real RabbitMQ: nothing is lost, and a bad queue harms no other."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +18,13 @@ from uuid_utils.compat import uuid7
 from chassis.database import transaction
 from chassis.outbox import enqueue, outbox
 from chassis.settings import Settings
+from chassis.wake import wake
 from conveyor.embedded.rabbitmq import RabbitMQ
 from tasks import topology
 from tasks.app import app
 from tasks.publisher import BrokerAway, Outgoing, Publisher
 from tasks.relay import Relay
+from tests.integration.pipeline.processes import wait_until
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -189,3 +195,48 @@ def test_a_task_that_this_release_does_not_know_waits_for_one_that_does_and_hold
     assert relay.round() == 1
     assert len(received(broker, "inventory_check_queue")) == 1
     assert waiting(sessions) == 1
+
+
+class TestPauses:
+    @pytest.fixture
+    def start(
+        self, sessions: sessionmaker[Session], broker: str, databases: Settings
+    ) -> Iterator[Callable[[bool], Callable[[], None]]]:
+        """Runs a relay, woken or not, that pauses for long and polls now and then; returns what wakes it."""
+        settings = replace(databases, relay_gap=60.0, relay_poll=1.5)
+        with ExitStack() as ending:
+
+            def start(woken: bool) -> Callable[[], None]:
+                listener = ending.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                listener.bind(("127.0.0.1", 0))
+                relay = Relay(sessions, Publisher(app, broker), settings)
+                thread = threading.Thread(target=relay.run, args=(listener if woken else None,))
+                ending.callback(thread.join)
+                ending.callback(relay.stop)
+                thread.start()
+                return lambda: wake(f"127.0.0.1:{listener.getsockname()[1]}")
+
+            yield start
+
+    def test_an_order_that_comes_alone_is_followed_by_no_pause_and_several_are(
+        self, start: Callable[[bool], Callable[[], None]], sessions: sessionmaker[Session]
+    ) -> None:
+        wake_up = start(True)
+        for orders in (1, 1, 2):
+            send(sessions, orders=orders)
+            wake_up()
+            wait_until(lambda: waiting(sessions) == 0, 10)
+        send(sessions)
+        wake_up()
+        time.sleep(0.3)
+        assert waiting(sessions) == 1
+
+    def test_a_relay_that_only_stands_by_looks_when_it_polls(
+        self, start: Callable[[bool], Callable[[], None]], sessions: sessionmaker[Session]
+    ) -> None:
+        send(sessions)
+        start(False)
+        wait_until(lambda: waiting(sessions) == 0, 10)
+        send(sessions)
+        time.sleep(0.3)
+        assert waiting(sessions) == 1
