@@ -8,9 +8,7 @@ import sys
 from typing import Any, NoReturn
 
 import click
-from sqlalchemy.exc import DBAPIError
 
-from chassis.database import Fault, fault_of
 from chassis.errors import ConveyorError
 
 #: Which module has which command. The command is the function of its own name there.
@@ -67,10 +65,13 @@ def main(arguments: list[str] | None = None) -> Any:
         cli.main(args=arguments, prog_name="conveyor")
     except ConveyorError as error:
         _end(str(error))
-    except DBAPIError as error:
+    except Exception as error:
+        # Only now: SQLAlchemy takes 20 MiB, which granian's masters would hold for nothing.
+        from chassis.database import Fault, fault_of
+
         if fault_of(error) is Fault.OTHER:
             raise
-        _end(f"the database cannot serve: {str(error.orig).strip().splitlines()[0]}")
+        _end(f"the database cannot serve: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}")
 
 
 def _end(message: str) -> NoReturn:

@@ -77,14 +77,17 @@ class Upstream:
             if not (request.repeatable and isinstance(error, ClosedUnanswered)):
                 raise self._failure(request, error) from error
         try:
-            return self._answer(request, self._exchange(request, timeout))
+            return self._answer(request, self._exchange(request, timeout, kept=False))
         except ExchangeFailed as error:
+            if request.reads:
+                raise self._failure(request, error) from error
             log.warning("upstream_failed", service=self.name, error=str(error))
             raise UpstreamBroken(f"{self.name} broke off. {_unclear(request)}", **_executed(request)) from error
 
-    def _exchange(self, request: Request, timeout: float | None) -> Reply:
+    def _exchange(self, request: Request, timeout: float | None, *, kept: bool = True) -> Reply:
         message = self._address.request(request.method, request.target, request.headers, request.body)
-        connection = self._connection(timeout or self._connect_timeout)
+        connection = self._kept(request) if kept else None
+        connection = connection or self._address.connect(timeout or self._connect_timeout)
         try:
             return connection.exchange(message, timeout or self._timeout)
         finally:
@@ -93,17 +96,19 @@ class Upstream:
             else:
                 connection.close()
 
-    def _connection(self, timeout: float) -> Connection:
-        """The one that was used last, since a service closes those that are idle for long; or a new one."""
-        while self._idle:
+    def _kept(self, request: Request) -> Connection | None:
+        """The connection that was used last, since a service closes those that are idle for long; None without any.
+
+        It may have been closed meanwhile. A read is not worth the look, a tenth of its cost: it is sent again anyway.
+        """
+        while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                break  # another thread took it
-            if not connection.was_closed():
+                return None
+            if request.reads or not connection.was_closed():
                 return connection
             connection.close()
-        return self._address.connect(timeout)
 
     def _answer(self, request: Request, reply: Reply) -> Answer:
         if reply.status >= 400 and not reply.headers.get("content-type", "").startswith("application/problem+json"):

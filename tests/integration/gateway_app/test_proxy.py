@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from uuid import uuid4
@@ -133,10 +134,30 @@ def test_an_order_without_a_key_is_sent_once_when_the_connection_breaks(
     assert len(sales.seen) == 1
 
 
-def test_a_connection_that_was_closed_while_idle_costs_nobody_anything(client: FlaskClient, sales: Any) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_connections_that_were_closed_while_idle_cost_nobody_anything(
+    settings: Settings, sales: Any, method: str
+) -> None:
+    app = create_app(replace(settings, upstream_share=1.0))
+    client = app.test_client()
+    together = threading.Barrier(2, timeout=5)
+    sales.meddle = lambda handler: together.wait()
+    other = threading.Thread(target=app.test_client().get, args=("/orders",))
+    other.start()
     client.get("/orders")
+    other.join()
+    sales.meddle = lambda handler: None
     sales.cut_connections()
-    assert client.post("/orders", json=ORDER).status_code == 201
+    assert client.open("/orders", method=method, json=ORDER).status_code < 300
+    assert len(sales.seen) == 3
+
+
+def test_a_read_on_a_connection_that_a_service_closed_as_it_went_down_finds_it_down(
+    client: FlaskClient, sales: Any
+) -> None:
+    client.get("/orders")
+    sales.stop()
+    assert client.get("/orders").json["code"] == "upstream_down"
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "again"}])
