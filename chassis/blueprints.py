@@ -29,3 +29,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """flask-smorest's, with this reader."""
 
     ARGUMENTS_PARSER = JsonParser()
+
+    def arguments(self, schema: Schema | type[Schema], **options: Any) -> Any:
+        """What a route takes. A schema is made once: webargs would make it, and all of its fields, for each request."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **options)

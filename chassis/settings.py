@@ -50,7 +50,7 @@ class Settings:
     relay_gap: float = _setting(0.05, "pause of a relay after a round that moved several orders: bundles form", 0)
     relay_poll: float = _setting(0.5, "how long a relay waits when nobody wakes it", 0.01)
 
-    web_threads: int = _setting(8, "threads of a service's web process", 1)
+    web_threads: int = _setting(32, "threads of a service's web process", 1)
     gateway_threads: int = _setting(128, "threads of the gateway; at most half of them wait for Prefer: wait", 2)
     upstream_connect_timeout: float = _setting(1.0, "how long the gateway tries to connect to a service", 0.01)
     upstream_timeout: float = _setting(10.0, "how long the gateway waits for a service's answer", 0.01)

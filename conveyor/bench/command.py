@@ -24,6 +24,7 @@ from conveyor.own_stack import is_there, system
 @click.option("--lines", default=2, show_default=True, type=click.IntRange(1, 100), help="Of an order.")
 @click.option("--products", default=1_000, show_default=True, type=click.IntRange(2, 1_000), help="To choose from.")
 @click.option("--seeded", default=1_000_000, show_default=True, type=click.IntRange(1), help="Orders put in by SQL.")
+@click.option("--naive-orders", default=5_000, show_default=True, type=click.IntRange(1), help="Of its ordinary load.")
 @click.option(
     "--book",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -41,6 +42,7 @@ def bench(
     lines: int,
     products: int,
     seeded: int,
+    naive_orders: int,
     book: Path | None,
     runs: int,
     out: Path,
@@ -76,7 +78,9 @@ def bench(
     """
     signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
     baseline = os.environ.get("BASELINE")
-    options = Options(orders, clients, lines, products, seeded, Path(baseline).absolute() if baseline else None, book)
+    options = Options(
+        orders, clients, lines, products, seeded, naive_orders, Path(baseline).absolute() if baseline else None, book
+    )
     if names[:1] == ("compare",):
         if len(names) != 3:
             raise click.UsageError("compare takes two revisions")
@@ -100,7 +104,7 @@ def _measured(names: tuple[str, ...], options: Options, out: Path) -> tuple[Docu
     own = not is_there()
     with system() as settings:
         run = Bench(settings, options, Shop(settings))
-        document = machine.document(settings) | {"conditions": options.document()}
+        document = machine.document(settings) | {"conditions": options.document(), "quick": options.quick}
         parts.run(run, names or [each for each in parts.PARTS if own or each != "seeded"])
     document |= {"table": table.document(run.results), "results": run.results}
     _draw(run, out)

@@ -13,9 +13,9 @@ import selectors
 import socket
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+
+from conveyor.bench.answers import Answers, Load, answer_in
 
 #: Seconds without any answer after which the clients give up.
 PATIENCE = 60.0
@@ -25,48 +25,7 @@ TELL_EVERY = 5.0
 NOT_NOW, PAUSE = (429, 503), 1.0
 MOST_ERRORS = 5
 
-_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
-_LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _RETRY = re.compile(rb"\r\nretry-after:\s*(\d+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is sent: ``requests``, whole ones, in this order, by so many ``clients``; ``label`` names it to people."""
-
-    host: str
-    port: int
-    requests: Sequence[bytes]
-    clients: int
-    label: str = "requests"
-
-
-@dataclass(slots=True)
-class Answers:
-    """What came of a load. ``sent`` and ``took`` are seconds, of each definite answer: since the start, until it.
-
-    ``began`` and ``ended`` are seconds since 1970, ``cpu`` seconds of CPU that the clients took. ``turned_away`` counts
-    the answers that said "not now"; the time until the definite one counts all of them.
-    """
-
-    began: float = 0.0
-    ended: float = 0.0
-    cpu: float = 0.0
-    sent: list[float] = field(default_factory=list)
-    took: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-    turned_away: int = 0
-    errors: list[str] = field(default_factory=list)
-
-    @property
-    def accepted(self) -> int:
-        """How many requests were answered with a success."""
-        return sum(count for status, count in self.statuses.items() if 200 <= status < 300)
-
-    @property
-    def per_second(self) -> float:
-        """Successes each second, from the first request to the last answer."""
-        return self.accepted / max(self.ended - self.began, 1e-9)
 
 
 class NoAnswer(Exception):
@@ -96,7 +55,8 @@ class _Client:
 
     def send_again(self) -> None:
         self.received, self.due = b"", True
-        self.wire.sendall(self.request)
+        with suppress(ConnectionError):  # reading will tell
+            self.wire.sendall(self.request)
 
     def read(self) -> tuple[int, bytes, bytes] | None:
         """Status, head and body, as soon as all of it is there. Raises ConnectionError where the server hung up."""
@@ -109,18 +69,6 @@ class _Client:
         return answer
 
 
-def answer_in(received: bytes) -> tuple[int, bytes, bytes] | None:
-    """Status, head and body of the answer in these bytes; None where it is not complete. Raises ValueError."""
-    end = received.find(b"\r\n\r\n")
-    if end < 0:
-        return None
-    status, length = _STATUS.match(received), _LENGTH.search(received, 0, end)
-    if status is None or (length is None and status[1] != b"204"):
-        raise ValueError(f"not an answer of known length: {received[:200]!r}")
-    whole = end + 4 + (int(length[1]) if length else 0)
-    return None if len(received) < whole else (int(status[1]), received[:end], received[end + 4 : whole])
-
-
 class Clients:
     """All clients of one load: connected when made, sending when told to ``run``."""
 
@@ -129,7 +77,7 @@ class Clients:
         self._left = iter(load.requests)
         self._answers = Answers()
         self._selector = selectors.DefaultSelector()
-        self._resting: deque[tuple[float, _Client]] = deque()
+        self._resting: list[tuple[float, _Client]] = []
         self._waiting = 0
         self._clients = [_Client((load.host, load.port)) for _ in range(min(load.clients, len(load.requests)))]
 
@@ -158,8 +106,9 @@ class Clients:
             for key, _ in ready:
                 self._hear(key.data)
                 last_answer = now
-            while self._resting and self._resting[0][0] <= now:
-                self._again(self._resting.popleft()[1])
+            for rested in [each for each in self._resting if each[0] <= now]:
+                self._resting.remove(rested)
+                self._again(rested[1])
                 last_answer = now
             if now - told > TELL_EVERY:
                 told = now
@@ -226,9 +175,12 @@ def serve() -> None:
     """The process: a pickled ``Load`` comes in, ``ready`` goes out, any line starts it, pickled ``Answers`` go out."""
     answer = os.fdopen(os.dup(1), "wb")
     load: Load = pickle.load(sys.stdin.buffer)
-    clients = Clients(load)
-    answer.write(b"ready\n")
-    answer.flush()
-    if sys.stdin.buffer.readline():
-        pickle.dump(clients.run(), answer)
+    try:
+        clients = Clients(load)
+        answer.write(b"ready\n")
         answer.flush()
+        if sys.stdin.buffer.readline():
+            pickle.dump(clients.run(), answer)
+            answer.flush()
+    except (NoAnswer, OSError, ValueError) as error:
+        sys.exit(f"    the clients: {error}")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from chassis.errors import ConveyorError
-from conveyor.bench.driver import Answers, Load
+from conveyor.bench.answers import Answers, Load
 
 
 class LoadFailed(ConveyorError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conveyor.bench import cpu, memory
-from conveyor.bench.driver import Answers
+from conveyor.bench.answers import Answers
 from conveyor.bench.load import driver
 from conveyor.bench.pipeline import Ended, Orders, Pipeline
 from conveyor.latency import percentiles

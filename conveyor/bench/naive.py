@@ -24,26 +24,22 @@ from conveyor.embedded.processes import inherited, tail
 from conveyor.own_stack import free_ports
 from conveyor.replay.book import Book
 
-#: It finishes a tenth of what Conveyor does, so it is given fewer orders; more would make it slower, not faster.
-MOST_ORDERS = 5_000
 DATABASES = ("naive_sales", "naive_inventory", "naive_delivery")
 QUEUES = ("inventory_check", "inventory_response", "stock_reservation", "delivery", "order_status")
 NEEDED = ("gunicorn", "requests")
 START_PATIENCE = 60.0
-PRICE = "5.00"
 
 
 def naive(bench: Bench) -> Document:
     """The ordinary load, on the naive pipeline. Raises NotMeasured, LoadFailed."""
     chosen = bench.options
-    count = min(chosen.orders, MOST_ORDERS)
+    count = min(chosen.orders, chosen.naive_orders)
     products = [str(uuid.uuid5(uuid.NAMESPACE_OID, f"p{number}")) for number in range(chosen.products)]
     with _running(bench) as (pipeline, _):
-        extra = {"line": {"price": PRICE}, "order": {"address": "1 High Street"}}
         customer = str(uuid.uuid4())
-        warm_up = ordinary(pipeline.url, customer, products, min(WARM_UP, count), chosen.lines, **extra)
+        warm_up = ordinary(pipeline.url, customer, products, min(WARM_UP, count), chosen.lines, naive=True)
         measure(pipeline, customer, warm_up, chosen.clients, "orders to warm up")
-        requests = ordinary(pipeline.url, customer, products, count, chosen.lines, **extra)
+        requests = ordinary(pipeline.url, customer, products, count, chosen.lines, naive=True)
         measured = measure(pipeline, customer, requests, chosen.clients, "naive orders")
     bench.latencies["naive"] = measured.answers.took
     return _told(measured, count)

@@ -51,6 +51,7 @@ def _distribution(axis: Any, latencies: Mapping[str, Sequence[float]]) -> None:
     axis.set(title="latency: share of the requests that were answered within", xlabel="milliseconds", xscale="log")
     axis.set(ylabel="share", ylim=(0, 1.01))
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("{x:g}")
     if latencies:
         axis.legend(loc="lower right")
     axis.grid(alpha=0.3, which="both")

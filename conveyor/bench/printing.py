@@ -5,6 +5,7 @@ from typing import Any
 
 from conveyor.bench import table
 from conveyor.bench.measure import ELSE
+from conveyor.bench.run import Options
 
 #: The share of the machine's CPU that others may take until it is worth a word: the kernel's own is less.
 NOISE = 0.15
@@ -27,6 +28,8 @@ def report(document: Mapping[str, Any], results: table.Results) -> Iterator[str]
         yield from (f"  WRONG: {each}" for each in found.get("wrong", []))
     yield ""
     yield from table.lines(results)
+    if document["quick"]:
+        yield f"A quick look, not the table's own conditions: these are {_short(Options().document())}."
 
 
 def _figures(name: str, found: Mapping[str, Any]) -> Iterator[str]:

@@ -28,8 +28,8 @@ class NotMeasured(ConveyorError):
 class Options:
     """What a run is asked to do: the size of an ordinary load, and where the rest is found.
 
-    ``seeded``: orders that are put into the databases; ``baseline``: the folder of the naive pipeline and the ceiling;
-    ``book``: the order book that is replayed.
+    ``seeded``: orders that are put into the databases; ``naive_orders``: the load of the naive pipeline, which takes
+    ten times as long for each; ``baseline``: the folder of it and of the ceiling; ``book``: what is replayed.
     """
 
     orders: int = 20_000
@@ -37,19 +37,25 @@ class Options:
     lines: int = 2
     products: int = 1_000
     seeded: int = 1_000_000
+    naive_orders: int = 5_000
     baseline: Path | None = None
     book: Path | None = None
 
     def document(self) -> Document:
-        """The fixed conditions, as they are printed."""
+        """The conditions, as they are printed."""
         return {
             "clients": self.clients,
             "lines": self.lines,
             "products": self.products,
             "orders": self.orders,
+            "naive orders": self.naive_orders,
             "seeded": self.seeded,
-            "baseline": str(self.baseline) if self.baseline else "none: set BASELINE to the folder",
         }
+
+    @property
+    def quick(self) -> bool:
+        """Whether the loads are others than those that the table is about."""
+        return self.document() != Options().document()
 
 
 @dataclass(slots=True)

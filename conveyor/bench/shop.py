@@ -16,6 +16,7 @@ from conveyor.stack import running
 
 #: How much there is of each product: more than is ever sold.
 PLENTY = 10_000_000
+PRICE = "5.00"
 PREFIX, DOMAIN = "BENCH-", "bench.example"
 LOADERS = 8
 
@@ -44,7 +45,7 @@ class Shop:
 
     def products(self, count: int) -> list[str]:
         """The ids of so many products that never run out. Raises LoadFailed."""
-        return list(self.stocked({f"{PREFIX}{number:04}": "5.00" for number in range(count)}).values())
+        return list(self.stocked({f"{PREFIX}{number:04}": PRICE for number in range(count)}).values())
 
     def stocked(self, prices: Mapping[str, str]) -> dict[str, str]:
         """The ids of these products by sku; made where they are missing, with plenty of each. Raises LoadFailed."""
@@ -69,28 +70,23 @@ class Shop:
         return {row.sku: row.id for row in self.asking("inventory", query, skus=list(skus))}
 
 
-def _product(sku: str, stock: int, price: str = "5.00") -> dict[str, object]:
+def _product(sku: str, stock: int, price: str = PRICE) -> dict[str, object]:
     return {"sku": sku, "name": f"Bench product {sku}", "price": price, "stock_quantity": stock}
 
 
 def ordinary(
-    url: str, customer: str, products: Sequence[str], orders: int, lines: int, **more: Mapping[str, str]
+    url: str, customer: str, products: Sequence[str], orders: int, lines: int, *, naive: bool = False
 ) -> list[bytes]:
-    """So many orders of so many different products each, chosen at random, one unit a line."""
+    """So many orders of so many different products each, chosen at random, one unit a line.
+
+    The naive pipeline takes its prices and the address from the client.
+    """
     chosen = random.Random(orders)
-    return [
-        request(
-            "POST",
-            url,
-            "/orders",
-            {
-                "customer_id": customer,
-                "items": [
-                    {"product_id": each, "quantity": 1, **more.get("line", {})}
-                    for each in chosen.sample(products, min(lines, len(products)))
-                ],
-                **more.get("order", {}),
-            },
-        )
-        for _ in range(orders)
-    ]
+    price = {"price": PRICE} if naive else {}
+    address = {"address": "1 High Street"} if naive else {}
+    found = []
+    for _ in range(orders):
+        wanted = chosen.sample(products, min(lines, len(products)))
+        items = [{"product_id": each, "quantity": 1, **price} for each in wanted]
+        found.append(request("POST", url, "/orders", {"customer_id": customer, "items": items, **address}))
+    return found

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from conveyor.bench import driver
-from conveyor.bench.driver import Clients, Load, NoAnswer, answer_in
+from conveyor.bench.answers import Answers, Load, answer_in
+from conveyor.bench.driver import Clients, NoAnswer
 from conveyor.bench.load import LoadFailed, request, send
 
 
@@ -69,7 +70,7 @@ def orders(server: Server, count: int) -> list[bytes]:
     return [request("POST", server.url, "/orders", {"number": number}) for number in range(count)]
 
 
-def drive(server: Server, requests: list[bytes], clients: int) -> driver.Answers:
+def drive(server: Server, requests: list[bytes], clients: int) -> Answers:
     return Clients(Load("127.0.0.1", server.server_address[1], requests, clients)).run()
 
 

@@ -1,10 +1,12 @@
 """The table: which verdict a figure gets, and when it gets none."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conveyor.bench import table
+from conveyor.bench.run import Options
 from conveyor.bench.table import ROWS, lines
 
 RESULTS: dict[str, dict[str, Any]] = {
@@ -68,3 +70,10 @@ def test_the_printed_table_has_every_row_with_must_aim_and_figure() -> None:
     assert "8.00 x   12.00 x    10.00 x  reached must" in printed[0]
     for row, line in zip(table.document(RESULTS), printed, strict=True):
         assert row["verdict"] == line.split("  ")[-1]
+
+
+def test_loads_other_than_those_of_the_table_are_a_quick_look() -> None:
+    assert not Options().quick
+    assert not Options(book=Path("other.csv")).quick
+    assert Options(orders=500).quick
+    assert Options(clients=64).quick
