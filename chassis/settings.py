@@ -50,6 +50,7 @@ class Settings:
     relay_gap: float = _setting(0.05, "pause of a relay after a round that moved several orders: bundles form", 0)
     relay_poll: float = _setting(0.5, "how long a relay waits when nobody wakes it", 0.01)
 
+    web_processes: int = _setting(1, "processes that answer HTTP for each of the gateway and the services", 1)
     web_threads: int = _setting(32, "threads of a service's web process", 1)
     gateway_threads: int = _setting(128, "threads of the gateway; at most half of them wait for Prefer: wait", 2)
     upstream_connect_timeout: float = _setting(1.0, "how long the gateway tries to connect to a service", 0.01)
@@ -88,6 +89,8 @@ class Settings:
     rabbitmq_epmd_port: int = _setting(15675, "embedded stack: port of RabbitMQ's epmd", 1)
     rabbitmq_management_port: int = _setting(15672, "embedded stack: port of RabbitMQ's management page", 1)
     embedded_broker: str = _setting("auto", "embedded stack: auto, rabbitmq or valkey")
+    workers: int = _setting(1, "embedded stack: worker processes of each service", 1)
+    relays: int = _setting(1, "embedded stack: relays of each database; the first is woken, the others poll", 1)
     state_dir: str = _setting(".conveyor", "embedded stack: where data, logs and pids are kept")
 
     def database_url(self, service: str) -> str:

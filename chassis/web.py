@@ -7,7 +7,7 @@ Every answer that is not a success is ``application/problem+json`` (RFC 9457) wi
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import structlog
@@ -127,7 +127,15 @@ def request_digest() -> str:
 
 def check_version(version: int) -> None:
     """Refuse the request if it was made for other versions than this one (``If-Match``). Raises Stale."""
-    wanted = request.headers.get("If-Match")
+    version_check()(version)
+
+
+def version_check() -> Callable[[int], None]:
+    """``check_version`` for a thread that does this request's work together with others'."""
+    return partial(_refuse_stale, request.headers.get("If-Match"))
+
+
+def _refuse_stale(wanted: str | None, version: int) -> None:
     if wanted is not None and not {"*", etag(version)} & {each.strip() for each in wanted.split(",")}:
         raise Stale(f"If-Match is {wanted}, the newest version is {etag(version)}. Read it again.")
 

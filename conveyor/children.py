@@ -46,6 +46,11 @@ def answers(url: str) -> Callable[[], bool]:
     return check
 
 
+def _copies(name: str, count: int) -> list[str]:
+    """Names for so many processes of one kind; the first has the kind's own."""
+    return [name, *(f"{name}-{number}" for number in range(2, count + 1))]
+
+
 class Children:
     """Makes the children of one stack. ``settings`` lead to its servers, ``servers`` are the names of embedded ones."""
 
@@ -80,8 +85,10 @@ class Children:
         ready = ("migrate", "topology", "valkey")
         for service in SERVICES:
             database = f"{service}_database_url"
-            yield self._worker(f"worker-{service}", ("worker", service, "--events"), (database, BROKER, CACHE), ready)
-            yield self._worker(f"relay-{service}", ("relay", service), (database, BROKER), ready)
+            for name in _copies(f"worker-{service}", self._settings.workers):
+                yield self._worker(name, ("worker", service, "--events"), (database, BROKER, CACHE), ready)
+            for name in _copies(f"relay-{service}", self._settings.relays):
+                yield self._worker(name, ("relay", service), (database, BROKER), ready)
         yield self._worker("sweeper", ("sweeper",), ("sales_database_url",), ("migrate",))
         yield self._worker("quarantine", ("quarantine", "run"), ("sales_database_url", BROKER), ready)
 

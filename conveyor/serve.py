@@ -79,7 +79,7 @@ def serve_app(name: str, settings: Settings) -> None:
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         websockets=False,
-        workers=1,
+        workers=settings.web_processes,
         blocking_threads=settings.gateway_threads if name == "gateway" else settings.web_threads,
         workers_kill_timeout=STOP_WITHIN,
         log_level=LogLevels.error,
@@ -100,7 +100,8 @@ def _load(name: str, host: str, port: int, settings: Settings) -> "WSGIApplicati
         sys.exit(1)
     if "stopping" in app.extensions:
         _tell_of_the_end(app.extensions["stopping"])
-    _refuse_taken_port(name, host, port)
+    if settings.web_processes == 1:  # else it may be our own sibling that has it
+        _refuse_taken_port(name, host, port)
     log.info("listening", address=f"http://{host}:{port}")
     return in_one_piece(app)
 

@@ -3,17 +3,19 @@
 from typing import Any
 from uuid import UUID
 
-from flask import url_for
+from flask import current_app, url_for
 
 from chassis.blueprints import Blueprint
 from chassis.database import transaction
 from chassis.documents import IF_MATCH, text_header
 from chassis.errors import Stale
+from chassis.group_commit import GroupCommit
 from chassis.openapi import refuses
-from chassis.web import check_version, correlation_id, database, etag
+from chassis.web import correlation_id, database, etag, version_check
 from delivery import queries, schemas, service
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
 from delivery.models import LogEntry
+from delivery.service import Report
 
 blueprint = Blueprint("deliveries", __name__, description="Deliveries and their log")
 
@@ -66,11 +68,13 @@ def move_delivery(body: dict[str, Any], delivery_id: int) -> Answer:
 
     Its order follows. Reporting the status that the delivery has changes nothing.
     """
-    with transaction(database()) as session:
-        delivery = service.hold_delivery(session, delivery_id)
-        check_version(delivery.version)
-        service.move_delivery(session, delivery, LogEntry(**body), correlation_id())
-        return _shown(queries.find_delivery(session, delivery_id))
+    return _shown(_follow(Report(delivery_id, LogEntry(**body), correlation_id(), version_check())))
+
+
+def _follow(report: Report) -> dict[str, Any]:
+    """Together with the reports that came at the same moment."""
+    following: GroupCommit[Report, dict[str, Any]] = current_app.extensions["following"]
+    return following(report)
 
 
 def _shown(delivery: dict[str, Any]) -> Answer:

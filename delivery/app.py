@@ -3,10 +3,13 @@
 from flask import Flask
 
 from chassis.database import open_database
+from chassis.group_commit import GroupCommit
+from chassis.outbox import MOST_ORDERS
 from chassis.settings import Settings
 from chassis.settings import settings as settings_of_process
 from chassis.web import create_base_app, database_check
 from delivery.api import blueprint
+from delivery.service import follow_couriers
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -15,4 +18,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     sessions = open_database("delivery", settings)
     app = create_base_app("delivery", settings, [blueprint], {"database": database_check(sessions)})
     app.extensions["database"] = sessions
+    app.extensions["following"] = GroupCommit(sessions, follow_couriers, lambda _report: 1, MOST_ORDERS)
     return app

@@ -5,7 +5,7 @@ deadlock.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -141,9 +141,9 @@ def lock_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Deliv
     return {each.order_id: each for each in _lock(session, deliveries.c.order_id.in_(list(order_ids)))}
 
 
-def lock_delivery(session: Session, delivery_id: int) -> Delivery | None:
-    """The delivery with this id, locked until the transaction ends."""
-    return next(iter(_lock(session, deliveries.c.id == delivery_id)), None)
+def lock_deliveries(session: Session, ids: Iterable[int]) -> dict[int, Delivery]:
+    """The deliveries with these ids, locked until the transaction ends; unknown ids are missing."""
+    return {each.id: each for each in _lock(session, deliveries.c.id.in_(list(ids)))}
 
 
 def _lock(session: Session, condition: ColumnElement[bool]) -> list[Delivery]:
@@ -154,40 +154,27 @@ def _lock(session: Session, condition: ColumnElement[bool]) -> list[Delivery]:
     ]
 
 
+_UPDATE = text(
+    "UPDATE deliveries SET status = now.status, version = now.version, cancel_no = now.cancel_no, updated_at ="
+    " CASE WHEN deliveries.version = now.version THEN updated_at ELSE clock_timestamp() END"
+    " FROM json_to_recordset(:held) AS now (id bigint, status text, version int, cancel_no int)"
+    " WHERE deliveries.id = now.id AND deliveries.id = ANY(CAST(:ids AS bigint[]))"
+    " AND (deliveries.version, deliveries.cancel_no) <> (now.version, now.cancel_no)"
+)
+_LOG = text(
+    "INSERT INTO delivery_logs (delivery_id, status, location, notes) SELECT id, status, location, notes"
+    " FROM ROWS FROM (json_to_recordset(:moves) AS (id bigint, status text, location text, notes text))"
+    " WITH ORDINALITY AS moves (id, status, location, notes, turn) ORDER BY turn"
+)
+
+
 def save(session: Session, held: Iterable[Delivery]) -> None:
     """Write what became of these locked deliveries, and one log entry for each of their moves.
 
     Rows to which nothing has happened are not written.
     """
     rows = list(held)
-    session.execute(
-        text(
-            "UPDATE deliveries SET status = now.status, version = now.version, cancel_no = now.cancel_no, updated_at ="
-            " CASE WHEN deliveries.version = now.version THEN updated_at ELSE clock_timestamp() END"
-            " FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:versions AS int[]),"
-            " CAST(:cancel_nos AS int[])) AS now (id, status, version, cancel_no) WHERE deliveries.id = now.id"
-            " AND (deliveries.version, deliveries.cancel_no) <> (now.version, now.cancel_no)"
-        ),
-        {
-            "ids": [each.id for each in rows],
-            "statuses": [str(each.status) for each in rows],
-            "versions": [each.version for each in rows],
-            "cancel_nos": [each.cancel_no for each in rows],
-        },
-    )
-    moves = [(each.id, move) for each in rows for move in each.moves]
-    session.execute(
-        text(
-            "INSERT INTO delivery_logs (delivery_id, status, location, notes)"
-            " SELECT delivery_id, status, location, notes"
-            " FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:locations AS text[]),"
-            " CAST(:notes AS text[])) WITH ORDINALITY AS moves (delivery_id, status, location, notes, turn)"
-            " ORDER BY turn"
-        ),
-        {
-            "ids": [id_ for id_, _ in moves],
-            "statuses": [str(move.status) for _, move in moves],
-            "locations": [move.location for _, move in moves],
-            "notes": [move.notes for _, move in moves],
-        },
-    )
+    session.execute(_UPDATE, {"held": recordset(rows), "ids": [each.id for each in rows]})
+    moves = [{"id": each.id, **asdict(move)} for each in rows for move in each.moves]
+    if moves:
+        session.execute(_LOG, {"moves": recordset(moves)})

@@ -1,6 +1,6 @@
 """Reading deliveries; nothing here changes or locks anything."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,18 @@ from sqlalchemy.orm import Session
 
 from delivery.errors import DeliveryNotFound
 from delivery.models import deliveries, delivery_logs
+
+_BY_ID = text("SELECT * FROM deliveries WHERE id = ANY(CAST(:ids AS bigint[]))")
+_LOGS = text("SELECT * FROM delivery_logs WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY id")
+
+
+def find_deliveries(session: Session, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Deliveries by id, each with its log, oldest entry first; unknown ids are missing."""
+    wanted = {"ids": list(ids)}
+    found = {row.id: {**row._mapping, "log": []} for row in session.execute(_BY_ID, wanted)}
+    for entry in session.execute(_LOGS, wanted).mappings():
+        found[entry["delivery_id"]]["log"].append(entry)
+    return found
 
 
 def find_delivery(session: Session, delivery_id: int) -> dict[str, Any]:

@@ -5,17 +5,19 @@ the bundle. Several messages of one order are applied in turn to its locked row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from chassis.errors import AppError
 from chassis.outbox import enqueue
 from delivery import queries
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
 from delivery.messages import Answer, CancelDelivery, CreateDelivery, Dispatched, Order, ReportStatus, UpdateDelivery
-from delivery.models import Delivery, LogEntry, insert_deliveries, lock_delivery, lock_orders, save
+from delivery.models import Delivery, LogEntry, insert_deliveries, lock_deliveries, lock_orders, save
 from delivery.status import CANCELLED, DELIVERED, FAILED, IN_TRANSIT, MOVES, DeliveryStatus
 
 _UPDATE_ORDER_STATUS: dict[str, Any] = {
@@ -136,35 +138,65 @@ def restore_delivery(
     save(session, [delivery])
 
 
-def hold_delivery(session: Session, delivery_id: int) -> Delivery:
-    """Take this delivery in hand until the transaction ends. Raises DeliveryNotFound."""
-    delivery = lock_delivery(session, delivery_id)
-    if delivery is None:
-        raise DeliveryNotFound(f"There is no delivery {delivery_id}.")
-    return delivery
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A courier says where a parcel is. ``check`` raises where the courier meant another version of the delivery."""
+
+    delivery_id: int
+    entry: LogEntry
+    correlation_id: str
+    check: Callable[[int], None] = lambda _version: None
 
 
-def move_delivery(session: Session, delivery: Delivery, entry: LogEntry, correlation_id: str) -> None:
-    """A courier reports where the parcel is; its order follows. Saying what is so already changes nothing.
+def follow_couriers(session: Session, reports: Sequence[Report]) -> list[dict[str, Any] | AppError]:
+    """Couriers report where parcels are; their orders follow. Returns each delivery with its log, or the refusal.
 
-    Raises CancelTheOrder, IllegalTransition.
+    Saying what is so already changes nothing. Refused: DeliveryNotFound, CancelTheOrder, IllegalTransition, and what
+    a report's ``check`` raises.
     """
+    held = lock_deliveries(session, {each.delivery_id for each in reports})
+    refusals: dict[int, AppError] = {}
+    news: list[dict[str, Any]] = []
+    for turn, report in enumerate(reports):
+        try:
+            news += _follow(held.get(report.delivery_id), report)
+        except AppError as refusal:
+            refusals[turn] = refusal
+    if news:
+        save(session, held.values())
+        enqueue(session, [_UPDATE_ORDER_STATUS], news)
+    shown = queries.find_deliveries(session, held)
+    return [refusals.get(turn) or shown[report.delivery_id] for turn, report in enumerate(reports)]
+
+
+def follow_courier(session: Session, delivery_id: int, entry: LogEntry, correlation_id: str) -> None:
+    """``follow_couriers`` for one. Raises its refusal."""
+    [outcome] = follow_couriers(session, [Report(delivery_id, entry, correlation_id)])
+    if isinstance(outcome, AppError):
+        raise outcome
+
+
+def _follow(delivery: Delivery | None, report: Report) -> list[dict[str, Any]]:
+    """Move a locked delivery on as reported, and return what its order is to hear of that."""
+    if delivery is None:
+        raise DeliveryNotFound(f"There is no delivery {report.delivery_id}.")
+    report.check(delivery.version)
+    entry = report.entry
     if entry.status == CANCELLED:
         order_id = str(delivery.order_id)
         raise CancelTheOrder(f"A delivery is cancelled with its order: cancel order {order_id}.", order_id=order_id)
     if entry.status == delivery.status:
-        return
+        return []
     delivery.move(entry.status, entry.location, entry.notes)
-    save(session, [delivery])
     news = {
         "order_id": str(delivery.order_id),
         "kind": "delivery",
         "no": delivery.version,
-        "correlation_id": correlation_id,
+        "correlation_id": report.correlation_id,
         "delivery_status": delivery.status,
         "delivery_version": delivery.version,
     }
-    enqueue(session, [_UPDATE_ORDER_STATUS], [news])
+    return [news]
 
 
 def _unrefused(orders: Iterable[AnOrder]) -> list[AnOrder]:

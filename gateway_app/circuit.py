@@ -9,7 +9,8 @@ its status: a refusal, or a service that says that its database is away, is a si
 
 pybreaker keeps count and state. Its own ``call`` would hold its lock for as long as the service takes, which would then
 get one request at a time; so a request runs outside, and only its outcome is told to the breaker. While the circuit is
-not closed only the trial's outcome counts: what was sent before it opened says nothing about now.
+not closed only the trial's outcome counts: what was sent before it opened says nothing about now. The breaker is not
+asked where its answer is known: while the circuit is closed and no request has failed.
 """
 
 import contextlib
@@ -57,6 +58,8 @@ class Circuit:
 
     def _enter(self) -> bool:
         """Whether this request is the trial. Raises CircuitOpen."""
+        if self._seen.state == STATE_CLOSED:
+            return False
         with self._lock:
             if self._breaker.current_state == STATE_CLOSED:
                 return False
@@ -72,6 +75,8 @@ class Circuit:
             return True
 
     def _leave(self, trial: bool, outcome: BaseException | None) -> None:
+        if outcome is None and not trial and self._seen.counter == 0:
+            return  # a success after successes, as nearly always: nothing to count
         with self._lock:
             before = self._breaker.current_state
             if isinstance(outcome, UpstreamDown | UpstreamTimeout | UpstreamBroken | None):

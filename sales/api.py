@@ -14,6 +14,7 @@ from chassis.errors import Stale
 from chassis.group_commit import GroupCommit
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
+from chassis.reading import reading
 from chassis.web import check_version, correlation_id, database, etag, request_key
 from sales import queries, schemas, service
 from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, TooManyOpenOrders, UnknownCustomer
@@ -56,8 +57,8 @@ def list_orders(filters: Mapping[str, Any]) -> Any:
 @refuses(blueprint, OrderNotFound)
 def show_order(order_id: UUID) -> Answer:
     """An order"""
-    with transaction(database()) as session:
-        return _tagged(queries.order_with_items(session, order_id), 200)
+    with reading(database()) as connection:
+        return _tagged(queries.order_with_items(connection, order_id), 200)
 
 
 @blueprint.get("/orders/<uuid:order_id>/events")

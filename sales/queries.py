@@ -5,20 +5,33 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Text, cast, func, select, tuple_
+from sqlalchemy import Connection, Row, Text, cast, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from chassis.paging import page, read_cursor, write_cursor
 from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
 from sales.models import customers, order_events, order_items, order_sagas, orders, quarantine, quarantine_actions
 
+#: An order and its lines in one statement.
+_ORDER = text("""
+    SELECT id, customer_id, status, reason, total_amount, currency, delivery_address, delivery_status, needs_attention,
+        version, created_at, updated_at, (
+            SELECT coalesce(json_agg(json_build_object(
+                'product_id', product_id, 'product_name', product_name, 'quantity', quantity, 'price', price::text
+            ) ORDER BY id), '[]')
+            FROM order_items WHERE order_id = orders.id
+        ) AS items
+    FROM orders WHERE id = :order_id
+""")
 
-def order_with_items(session: Session, order_id: UUID) -> dict[str, Any]:
-    """An order as its customer sees it. Raises OrderNotFound."""
-    row = session.execute(select(orders).where(orders.c.id == order_id)).one_or_none()
+
+def order_with_items(session: Session | Connection, order_id: UUID) -> dict[str, Any]:
+    """An order as its customer sees it, its lines in the order in which they were given. Raises OrderNotFound."""
+    row = session.execute(_ORDER, {"order_id": order_id}).one_or_none()
     if row is None:
         raise OrderNotFound(order_id)
-    return with_items(session, [row])[0]
+    reasons = _attention_reasons(session, [row.id] if row.needs_attention else [])
+    return {**row._mapping, "attention_reason": reasons.get(row.id)}
 
 
 def with_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
@@ -33,7 +46,7 @@ def with_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any
     return [{**row._mapping, "items": items[row.id], "attention_reason": reasons.get(row.id)} for row in rows]
 
 
-def _attention_reasons(session: Session, order_ids: list[UUID]) -> dict[UUID, str]:
+def _attention_reasons(session: Session | Connection, order_ids: list[UUID]) -> dict[UUID, str]:
     """Why somebody has to look at these flagged orders: what stopped the chain, else what was noted last."""
     if not order_ids:
         return {}

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from chassis.group_commit import GroupCommit
 from chassis.outbox import outbox
 from chassis.settings import Settings
 from delivery import service
@@ -23,6 +24,7 @@ def client(delivery_sessions: Sessions) -> FlaskClient:
     """A client of the app on the tests' database."""
     app = create_app(Settings(delivery_database_url="postgresql://nobody@127.0.0.1:1/replaced"))
     app.extensions["database"] = delivery_sessions
+    app.extensions["following"] = GroupCommit(delivery_sessions, service.follow_couriers, lambda _report: 1, 64)
     return app.test_client()
 
 

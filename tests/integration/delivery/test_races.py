@@ -64,8 +64,7 @@ def report_by_courier(sessions: Sessions, delivery_id: int, to: DeliveryStatus) 
     """What PATCH does; the status, or the code of the refusal."""
     try:
         with transaction(sessions) as session:
-            delivery = service.hold_delivery(session, delivery_id)
-            service.move_delivery(session, delivery, LogEntry(to), "a-correlation-id")
+            service.follow_courier(session, delivery_id, LogEntry(to), "a-correlation-id")
     except IllegalTransition as refusal:
         return refusal.code
     return to
