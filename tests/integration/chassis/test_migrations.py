@@ -199,6 +199,7 @@ def test_a_services_role_has_time_outs_and_utc_wherever_the_server_stands(databa
         "lock_timeout": "5000",
         "idle_in_transaction_session_timeout": "30000",
         "TimeZone": "UTC",
+        "random_page_cost": "1.1",
     }
 
 
