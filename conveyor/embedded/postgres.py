@@ -34,6 +34,7 @@ CONFIGURATION = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''    # its path would have to be short, and that of the state directory may be long
 max_connections = 300
+shared_buffers = 64MB           # half of the default: what is left out is in the system's cache all the same
 timezone = 'UTC'
 log_timezone = 'UTC'
 """

@@ -165,6 +165,7 @@ default_permissions.read = .*
 default_permissions.write = .*
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 100MB
+raft.wal_max_size_bytes = 32000000
 log.console = true
 log.console.level = warning
 log.file = false
