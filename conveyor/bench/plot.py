@@ -49,11 +49,11 @@ def _distribution(axis: Any, latencies: Mapping[str, Sequence[float]]) -> None:
         shares = [(number + 1) / len(ordered) for number in range(len(ordered))]
         axis.plot([1_000 * each for each in ordered], shares, label=name)
     axis.set(title="latency: share of the requests that were answered within", xlabel="milliseconds", xscale="log")
-    slowest = max((max(each) for each in latencies.values()), default=1.0)
-    axis.set(ylabel="share", ylim=(0, 1.01), xlim=(1, 1_200 * slowest))
+    axis.set(ylabel="share", ylim=(0, 1.01))
     ticks = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
     axis.set_xticks(ticks, [f"{each:,}" for each in ticks])
     axis.xaxis.set_minor_formatter("")
+    axis.set_xlim(1, 1_200 * max((max(each) for each in latencies.values()), default=1.0))
     if latencies:
         axis.legend(loc="lower right")
     axis.grid(alpha=0.3, which="both")
