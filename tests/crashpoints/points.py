@@ -125,6 +125,7 @@ EFFECT = Point("after the effect", "the step has decided, no message is written"
 ACK = Point("before acknowledgement", "all is committed, the message comes again", "before_acknowledgement")
 LINK = (EFFECT, OUTBOX_INSERT, BEFORE_COMMIT, AFTER_COMMIT, ACK)
 LAST_LINK = (EFFECT, BEFORE_COMMIT, AFTER_COMMIT, ACK)
+NOTHING_LEFT = (EFFECT, ACK)  # nothing is written, so there is nothing between the decision and the acknowledgement
 STEP = "from tasks import step"
 
 #: Each story's chain: the kind of its message, and its links.
@@ -151,7 +152,7 @@ def _steps() -> Iterator[Place]:
             ends = task in ("sales.update_order_status", "sales.record_fault") or (
                 story == "refused" and task == "sales.record_inventory_response"
             )
-            points = LAST_LINK if ends else LINK
+            points = NOTHING_LEFT if story == "late" and ends else LAST_LINK if ends else LINK
             yield Place(f"{task} ({story})", _worker(task), story, f"in_step({task!r}, {kind!r})", points, STEP)
 
 
