@@ -4,6 +4,8 @@ Timeouts (statement, lock, idle in transaction) are set on the database role whe
 connection: so they also hold behind PgBouncer in transaction mode, which passes no connection options on.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -11,7 +13,8 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-from sqlalchemy import MetaData, create_engine, make_url
+import psycopg2
+from sqlalchemy import MetaData, create_engine, event, make_url
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -28,6 +31,9 @@ NAMING = {
 
 #: NUMERIC(12, 2): the largest amount that a column of money holds.
 LARGEST_AMOUNT = Decimal("9999999999.99")
+
+#: Seconds after which a connection is tried before it is used.
+IDLE = 1.0
 
 #: The tables that every service's database has: outbox and attempts.
 chassis_metadata = MetaData(naming_convention=NAMING)
@@ -46,8 +52,27 @@ def open_database(service: str, settings: Settings, **info: Any) -> sessionmaker
         pool_timeout=10,
         connect_args={"connect_timeout": 5, "application_name": f"conveyor-{service}"},
     )
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _try_if_idle)
     relay = getattr(settings, f"{service}_relay")
     return sessionmaker(engine, expire_on_commit=False, info={"relay": relay, **info})
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _try_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
+    """A connection that nobody used for a while may have died with its server: then the pool opens another, and the
+    first request after a restart is not the one to find out."""
+    if time.monotonic() - record.info.get("used_at", math.inf) < IDLE:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except psycopg2.Error as error:
+        raise sa_exc.DisconnectionError from error
 
 
 @contextmanager

@@ -4,8 +4,8 @@ Takes a session, never commits. Works on all the requests that came at the same 
 same few statements for one as for sixty.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -71,7 +71,9 @@ def place_orders(session: Session, drafts: Sequence[Draft]) -> list[Placed | App
     backlog: Backlog | None = session.info.get("backlog")
     if backlog is not None and backlog.is_full(session):
         return [_if_made_before(session, draft, TooManyOpenOrders(backlog.most)) for draft in drafts]
-    asked = {uuid7(): draft for draft in drafts}
+    known: dict[RequestKey, UUID] = {}  # copies of one request are one order, and are asked for once
+    ids = [known.setdefault(draft.key, uuid7()) if draft.key else uuid7() for draft in drafts]
+    asked = dict(zip(ids, drafts, strict=True))
     made = _insert_orders(session, asked)
     refused_or_replayed: dict[UUID, Placed | AppError] = {}
     for order_id in asked.keys() - made.keys():
@@ -81,7 +83,16 @@ def place_orders(session: Session, drafts: Sequence[Draft]) -> list[Placed | App
         else:
             made[order_id] = outcome
     placed = _begin(session, [(made[order_id], draft) for order_id, draft in asked.items() if order_id in made])
-    return [placed[order_id] if order_id in made else refused_or_replayed[order_id] for order_id in asked]
+    return list(_outcomes(ids, {**refused_or_replayed, **placed}))
+
+
+def _outcomes(ids: Iterable[UUID], by_order: Mapping[UUID, Placed | AppError]) -> Iterator[Placed | AppError]:
+    """Each request's outcome; a second request for the same order is a replay of the first."""
+    given: set[UUID] = set()
+    for order_id in ids:
+        outcome = by_order[order_id]
+        yield replace(outcome, replayed=True) if isinstance(outcome, Placed) and order_id in given else outcome
+        given.add(order_id)
 
 
 _INSERT_ORDERS = text(
@@ -92,7 +103,7 @@ _INSERT_ORDERS = text(
     " (id uuid, customer_id uuid, address text, client text, key text, digest text)"
     " JOIN customers ON customers.id = asked.customer_id"
     # In the order of the index that copies of a request wait on, so that two groups never wait for each other.
-    " ORDER BY asked.client, asked.key"
+    " ORDER BY asked.client, asked.key, asked.id"
     " ON CONFLICT DO NOTHING RETURNING *"
 )
 

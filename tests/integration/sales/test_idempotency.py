@@ -4,12 +4,15 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from chassis.idempotency import IdempotencyKeyReused, RequestKey
+from sales.placing import Draft, Placed, place_orders
 from tests.integration.conftest import Scratch
 from tests.integration.sales.conftest import Shop, about
 
@@ -137,3 +140,18 @@ def test_control_without_the_unique_index_fifty_copies_make_more_than_one(
 def insert_whatever_is_there(session: Any, table: Any, values: dict[str, Any]) -> Any:
     """An insert that relies on no index."""
     return session.execute(table.insert().values(values).returning(table)).one()
+
+
+def test_copies_that_share_a_transaction_make_one_order_and_one_of_them_is_no_replay(shop: Shop) -> None:
+    body = {"customer_id": UUID(shop.customer["id"]), "items": [{"product_id": shop.lamp, "quantity": 1}]}
+    same, other = RequestKey("public", uuid7().hex, "a" * 64), RequestKey("public", uuid7().hex, "b" * 64)
+    reused = RequestKey("public", same.key, "c" * 64)
+    with transaction(shop.sessions) as session:
+        outcomes = place_orders(session, [Draft(body, each, "c-1") for each in (same, other, same, reused, same)])
+    first, neighbour, second, refused, third = outcomes
+    assert isinstance(refused, IdempotencyKeyReused)
+    assert {type(each) for each in (first, neighbour, second, third)} == {Placed}
+    assert (first.replayed, second.replayed, third.replayed) == (False, True, True)
+    assert first.order["id"] == second.order["id"] == third.order["id"]
+    assert not neighbour.replayed
+    assert orders_of(shop) == 2
