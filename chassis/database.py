@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import MetaData, create_engine, event, make_url
+from sqlalchemy import Dialect, MetaData, create_engine, event, make_url
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -53,7 +53,7 @@ def open_database(service: str, settings: Settings, **info: Any) -> sessionmaker
         connect_args={"connect_timeout": 5, "application_name": f"conveyor-{service}"},
     )
     event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect.loaded_dbapi.Error))
+    event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
     relay = getattr(settings, f"{service}_relay")
     return sessionmaker(engine, expire_on_commit=False, info={"relay": relay, **info})
 
@@ -62,16 +62,14 @@ def _note_use(_connection: Any, record: Any) -> None:
     record.info["used_at"] = time.monotonic()
 
 
-def _try_if_idle(broken: type[Exception], connection: Any, record: Any, _proxy: Any) -> None:
+def _try_if_idle(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
     """A connection that nobody used for a while may have died with its server: then the pool opens another, and the
     first request after a restart is not the one to find out."""
     if time.monotonic() - record.info.get("used_at", math.inf) < IDLE:
         return
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        connection.rollback()
-    except broken as error:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
         raise sa_exc.DisconnectionError from error
 
 

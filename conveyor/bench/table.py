@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -70,6 +72,15 @@ def _ratio(part: str, figure: str, to: str, to_figure: str) -> Callable[[Results
     return lambda results: float(results[part][figure] / results[to][to_figure])
 
 
+def _percent(part: str, figure: str, to: str, to_figure: str) -> Callable[[Results], float]:
+    share = _ratio(part, figure, to, to_figure)
+    return lambda results: 100 * share(results)
+
+
+def _figure(*path: str) -> Callable[[Results], Any]:
+    return lambda results: reduce(getitem, path, results)
+
+
 RATE = "completed_per_second"
 MS = "{:.1f} ms"
 
@@ -82,7 +93,7 @@ ROWS = (
         ("orders",),
         40,
         60,
-        lambda results: 100 * float(results["orders"][RATE] / results["ceiling"][RATE]),
+        _percent("orders", RATE, "ceiling", RATE),
         "{:.1f} %",
     ),
     Row(
@@ -90,7 +101,7 @@ ROWS = (
         ("orders",),
         3.3,
         2.0,
-        lambda results: results["orders"]["machine_cpu_ms_per_order"],
+        _figure("orders", "machine_cpu_ms_per_order"),
         "{:.2f} ms",
         smaller=True,
     ),
@@ -99,7 +110,7 @@ ROWS = (
         ("orders",),
         120,
         60,
-        lambda results: results["orders"]["post_ms"]["p99"],
+        _figure("orders", "post_ms", "p99"),
         MS,
         smaller=True,
     ),
@@ -108,7 +119,7 @@ ROWS = (
         ("idle",),
         50,
         25,
-        lambda results: results["idle"]["to_pending_shipment"]["p50"],
+        _figure("idle", "to_pending_shipment", "p50"),
         MS,
         smaller=True,
     ),
@@ -131,7 +142,7 @@ ROWS = (
         ("seeded", "orders"),
         90,
         98,
-        lambda results: 100 * float(results["seeded"][RATE] / results["orders"][RATE]),
+        _percent("seeded", RATE, "orders", RATE),
         "{:.1f} %",
     ),
     Row(
@@ -146,7 +157,7 @@ ROWS = (
         ("list",),
         50,
         15,
-        lambda results: results["list"]["worst_p99_ms"],
+        _figure("list", "worst_p99_ms"),
         MS,
         smaller=True,
     ),
@@ -155,7 +166,7 @@ ROWS = (
         ("parcel",),
         50,
         25,
-        lambda results: results["parcel"]["shown_ms"]["p50"],
+        _figure("parcel", "shown_ms", "p50"),
         MS,
         smaller=True,
     ),
