@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 import structlog
@@ -26,8 +26,6 @@ OUTCOME_TTL = 3_600
 
 #: How long (seconds) Redis is left alone after it failed.
 REST = 1.0
-
-Answers = TypeVar("Answers")
 
 
 class Cache:
@@ -53,16 +51,6 @@ class Cache:
 
         Redis may have closed an idle connection, so the commands may be sent twice: use such as do no harm then.
         """
-        return self._use(lambda connection: connection.exchange(commands))
-
-    def tell(self, *parts: Part) -> None:
-        """Give Redis one command without waiting for what it says. Raises CacheAway where it cannot be given.
-
-        A command that Redis refuses, or did not get after all, is lost, perhaps without a word.
-        """
-        self._use(lambda connection: connection.send([parts]))
-
-    def _use(self, action: Callable[[CommandConnection], Answers]) -> Answers:
         if time.monotonic() < self._rest_until:
             raise CacheAway("Redis did not answer a moment ago")
         try:
@@ -71,12 +59,12 @@ class Cache:
             connection, used_before = CommandConnection(self._make(), self._timeout), False
         try:
             try:
-                answers = action(connection)
+                answers = connection.exchange(commands)
             except redis.ConnectionError:
                 if not used_before:
                     raise
                 connection.close()
-                answers = action(connection)
+                answers = connection.exchange(commands)
         except redis.RedisError as error:
             connection.close()
             self.rest(error)

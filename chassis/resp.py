@@ -24,38 +24,25 @@ class CommandConnection:
         self._made = made
         self._timeout = timeout
         self._socket: socket.socket | None = None
-        self._unread = 0
-
-    def send(self, commands: list[tuple[Part, ...]]) -> None:
-        """Give Redis these commands. Its answers are read, and forgotten, before the next exchange's.
-
-        Raises what ``exchange`` does.
-        """
-        connected = self._socket or self._connect()
-        try:
-            connected.sendall(b"".join(map(_packed, commands)))
-        except OSError as error:
-            raise _meaning(error) from error
-        self._unread += len(commands)
 
     def exchange(self, commands: list[tuple[Part, ...]]) -> list[Any]:
         """Redis' answers to these commands, in one round trip: bytes, int or None.
 
         Raises what redis-py does: ConnectionError, TimeoutError, ResponseError. The connection has to be closed then.
         """
-        self.send(commands)
-        count, self._unread = self._unread, 0
+        connected = self._socket or self._connect()
         received = b""
         try:
-            while (answers := _answers(received, count)) is None:
-                received += self._receive()
+            connected.sendall(b"".join(map(_packed, commands)))
+            while (answers := _answers(received, len(commands))) is None:
+                received += _receive(connected)
         except OSError as error:
             raise _meaning(error) from error
-        return answers[-len(commands) :]
+        return answers
 
     def close(self) -> None:
         """End it, until it is used again."""
-        self._socket, self._unread = None, 0
+        self._socket = None
         self._made.disconnect()
 
     def _connect(self) -> socket.socket:
@@ -66,12 +53,12 @@ class CommandConnection:
         self._socket = connected
         return connected
 
-    def _receive(self) -> bytes:
-        assert self._socket is not None
-        received = self._socket.recv(_READ)
-        if not received:
-            raise ConnectionResetError("Redis closed the connection")
-        return received
+
+def _receive(connected: socket.socket) -> bytes:
+    received = connected.recv(_READ)
+    if not received:
+        raise ConnectionResetError("Redis closed the connection")
+    return received
 
 
 def _packed(command: tuple[Part, ...]) -> bytes:

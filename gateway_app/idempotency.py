@@ -4,9 +4,9 @@
     an answer           the same request: that answer again; another request: 422
     somebody's claim    the same request: 409, it is still running; another request: 422
 
-One round trip to Redis before; afterwards Redis is told, and what it says to that is not waited for. Nothing depends on
-Redis: without it, after a flush, after a crash between the service's answer and its keeping, the request goes to the
-service: its database knows the key (chassis.idempotency).
+One round trip to Redis before and one after: a client that has its answer never hears that it is still made. Nothing
+depends on Redis: without it, after a flush, after a crash between the service's answer and its keeping, the request
+goes to the service: its database knows the key (chassis.idempotency).
 """
 
 from collections.abc import Callable
@@ -82,9 +82,9 @@ class Keys:
         try:
             if answer is not None and 200 <= answer.status < 300:
                 kept = msgspec.msgpack.encode(msgspec.structs.replace(claim, answer=answer))
-                self._cache.tell("SET", name, kept, "PX", KEEP_ANSWER)
+                self._cache.command("SET", name, kept, "PX", KEEP_ANSWER)
             else:
-                self._cache.tell("EVAL", _GIVE_UP, 1, name, msgspec.msgpack.encode(claim))
+                self._cache.command("EVAL", _GIVE_UP, 1, name, msgspec.msgpack.encode(claim))
         except CacheAway:
             log.info("idempotency_not_kept")  # the claim ends by itself, the database knows the answer
 

@@ -40,7 +40,7 @@ class BrokerAway(ConveyorError):
 
 
 class Publisher:
-    """One connection to the broker, thrown away after any failure."""
+    """One connection to the broker, thrown away after any failure and any refusal."""
 
     def __init__(self, app: Celery, url: str) -> None:
         self._app = app
@@ -67,6 +67,10 @@ class Publisher:
         except (OSError, AMQPError, KombuError) as error:
             self.close()
             raise BrokerAway(str(error) or type(error).__name__) from error
+        if self._refused:
+            # RabbitMQ remembers for each channel that a queue is full, and may forget to say when it is so no more:
+            # not when its limit is taken away (rabbitmq-server#12206, mended only in 2024). A new channel asks anew.
+            self.close()
         return self._refused
 
     def close(self) -> None:

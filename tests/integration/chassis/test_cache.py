@@ -58,20 +58,6 @@ def test_no_answer_of_a_refused_pipeline_is_left_for_the_next_one(cache: Cache) 
     assert cache.command("ECHO", "new") == b"new"
 
 
-def test_what_redis_says_to_a_command_that_nobody_waits_for_is_not_the_answer_to_the_next_one(cache: Cache) -> None:
-    for number in range(3):
-        cache.tell("SET", "told", number)
-    assert cache.commands([("GET", "told"), ("ECHO", "new")]) == [b"2", b"new"]
-
-
-def test_a_refusal_that_nobody_waited_for_costs_the_next_command_and_no_more(cache: Cache) -> None:
-    cache.tell("NO-SUCH-COMMAND")
-    with pytest.raises(CacheAway, match="unknown command"):
-        cache.command("PING")
-    time.sleep(REST)
-    assert cache.command("ECHO", "new") == b"new"
-
-
 def test_answers_are_read_whole_however_long_they_are(cache: Cache) -> None:
     long = b"x\r\n" * 100_000
     assert cache.commands([("SET", "long", long), ("GET", "long"), ("GET", "nothing")]) == [b"OK", long, None]

@@ -67,6 +67,18 @@ def waiting(sessions: sessionmaker[Session]) -> int:
         return session.execute(select(func.count()).select_from(outbox)).scalar_one()
 
 
+def fill(relay: Relay, sessions: sessionmaker[Session], broker: str, rabbitmq: RabbitMQ) -> None:
+    """Give the queue of CHECK a limit, and send until a row has to wait."""
+    vhost = broker.rsplit("/", 1)[1]
+    rabbitmq.rabbitmqctl("set_policy", "-p", vhost, "full", "^inventory_check_queue$", '{"max-length":1}')
+    # The limit of a quorum queue is soft: it takes a few more before it begins to refuse.
+    for _ in range(50):
+        send(sessions, CHECK)
+        relay.round()
+        if waiting(sessions):
+            break
+
+
 def test_waiting_rows_become_one_message_that_is_a_celery_chain(
     relay: Relay, sessions: sessionmaker[Session], broker: str
 ) -> None:
@@ -116,18 +128,25 @@ def test_a_missing_queue_keeps_its_rows_and_blocks_no_other(
 def test_a_full_queue_keeps_its_rows_and_blocks_no_other(
     relay: Relay, sessions: sessionmaker[Session], broker: str, rabbitmq: RabbitMQ
 ) -> None:
-    vhost = broker.rsplit("/", 1)[1]
-    rabbitmq.rabbitmqctl("set_policy", "-p", vhost, "full", "^inventory_check_queue$", '{"max-length":1}')
-    # The limit of a quorum queue is soft: it takes a few more before it begins to refuse.
-    for _ in range(50):
-        send(sessions, CHECK)
-        relay.round()
-        if waiting(sessions):
-            break
+    fill(relay, sessions, broker, rabbitmq)
     send(sessions, RESERVE)
     relay.round()
     assert len(received(broker, "stock_reservation_queue")) == 1
     assert waiting(sessions) == 1
+
+
+def test_a_queue_that_is_full_no_more_gets_its_rows(
+    relay: Relay, sessions: sessionmaker[Session], broker: str, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.relay.REST", 0.0)
+    fill(relay, sessions, broker, rabbitmq)
+    rabbitmq.rabbitmqctl("clear_policy", "-p", broker.rsplit("/", 1)[1], "full")
+
+    def relayed() -> bool:
+        relay.round()
+        return waiting(sessions) == 0
+
+    wait_until(relayed, 20)
 
 
 def test_a_broker_that_is_away_keeps_every_row(sessions: sessionmaker[Session], databases: Settings) -> None:

@@ -36,8 +36,6 @@ class DictionaryRedis:
             self.entries[name] = value
         return before if "GET" in options else "OK"
 
-    tell = command
-
 
 @pytest.fixture
 def redis() -> DictionaryRedis:
