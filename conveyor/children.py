@@ -1,6 +1,7 @@
 """The list of ``conveyor run``: which processes make a stack, what each of them is told, and what each waits for.
 
-A process gets the URLs that it needs and no other: a worker of inventory could not read the orders if it tried.
+All of them begin in one fork server. A process gets the URLs that it needs and no other: a worker of inventory could
+not read the orders if it tried.
 """
 
 import sys
@@ -12,12 +13,22 @@ import urllib3
 
 from chassis.settings import PREFIX, Settings
 from conveyor import SERVICES
+from conveyor.embedded.fork_server import ForkServer
 from conveyor.embedded.processes import inherited
-from conveyor.embedded.unit import Child
+from conveyor.embedded.unit import Child, Unit
 from conveyor.stack import GUARDED, mark
 
 DATABASES = tuple(f"{service}_database_url" for service in SERVICES)
 BROKER, CACHE = "broker_url", "redis_url"
+#: What the processes share. Nothing of Conveyor's own: it reads the settings as it is loaded.
+LIBRARIES = (
+    "click", "structlog", "msgspec", "uuid_utils.compat", "urllib3", "redis", "psycopg2", "sqlalchemy.orm",
+    "sqlalchemy.dialects.postgresql.psycopg2", "flask", "flask_smorest", "flask_swagger_ui", "marshmallow",
+    "webargs.flaskparser", "apispec.ext.marshmallow", "granian", "granian.server.mp", "kombu.transport.pyamqp",
+    "celery.apps.worker", "celery.app.control", "celery.app.log", "celery.backends.redis", "celery.canvas",
+    "celery.concurrency.thread", "celery.events", "celery.worker.consumer.consumer", "celery.worker.control",
+    "celery.worker.request", "celery.worker.state", "celery.worker.strategy", "multiprocessing.pool",
+)  # fmt: skip
 CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"
 
 
@@ -60,10 +71,11 @@ class Children:
         self._state = state
         self._servers = servers
         self._management_url = management_url
+        self._fork_server = ForkServer(LIBRARIES, self._ours(), state)
 
-    def all(self) -> list[Child]:
+    def all(self) -> list[Unit]:
         """Every job and every process, in the order in which they can start."""
-        return [*self._jobs(), *self._web(), self._catalogue(), *self._workers(), self._flower()]
+        return [self._fork_server, *self._jobs(), *self._web(), self._catalogue(), *self._workers(), self._flower()]
 
     def _jobs(self) -> Iterator[Child]:
         yield self._job("migrate", ("migrate",), DATABASES, needs=("postgres",))
@@ -104,7 +116,7 @@ class Children:
         if settings.flower_basic_auth:
             environment["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth
         health = answers(f"{url_of(settings.host, settings.flower_port)}/healthcheck")
-        return Child("flower", command, environment, self._state, health, self._existing(("topology", "valkey")))
+        return self._child("flower", command, environment, health, needs=("topology", "valkey"))
 
     def _job(self, name: str, arguments: tuple[str, ...], knows: tuple[str, ...], needs: tuple[str, ...]) -> Child:
         child = self._conveyor(name, arguments, self._environment(knows), lambda: False, needs)
@@ -130,8 +142,18 @@ class Children:
         health: Callable[[], bool],
         needs: tuple[str, ...],
     ) -> Child:
-        command = [sys.executable, "-m", "conveyor", *arguments]
-        return Child(name, command, environment, self._state, health, self._existing(needs))
+        return self._child(name, [sys.executable, "-m", "conveyor", *arguments], environment, health, needs)
+
+    def _child(
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        health: Callable[[], bool],
+        needs: tuple[str, ...],
+    ) -> Child:
+        needs = (self._fork_server.name, *self._existing(needs))
+        return Child(name, command, environment, self._state, health, needs, start=self._fork_server.fork)
 
     def _existing(self, needs: tuple[str, ...]) -> tuple[str, ...]:
         """A server that is not embedded is not waited for: it runs elsewhere."""
@@ -142,5 +164,9 @@ class Children:
         everything = variables(self._settings)
         hidden = {PREFIX + name.upper() for name in GUARDED - set(knows)}
         told = {name: value for name, value in everything.items() if name not in hidden}
+        return self._ours() | told
+
+    def _ours(self) -> dict[str, str]:
+        """What every process of this stack is told."""
         name, value = mark(self._state)
-        return inherited() | {"PYTHONUNBUFFERED": "1", name: value} | told
+        return inherited() | {"PYTHONUNBUFFERED": "1", name: value}

@@ -13,10 +13,11 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from typing import Protocol
 
 from chassis.errors import ConveyorError
 
@@ -58,36 +59,68 @@ class Record:
         write_private(path, json.dumps(asdict(self)))
 
 
+class Running(Protocol):
+    """A process that was started here."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+
+
+#: Starts a command in this environment, its output appended to this log. Raises EmbeddedError.
+Start = Callable[[Sequence[str], Mapping[str, str], Path], Running]
+
+
+def execute(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, pass_fds: Collection[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a command as a child of this process. Raises EmbeddedError."""
+    with log.open("ab") as output:
+        try:
+            return subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except OSError as error:
+            raise EmbeddedError(f"cannot start {command[0]}: {error.strerror}") from error
+
+
 class Process:
     """A process that was started here or found again by its record."""
 
-    def __init__(self, entry: Record, record: Path, popen: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, entry: Record, record: Path, running: Running | None = None) -> None:
+        """``running`` where it was started here, which alone may ask for its exit code."""
         self.pid = entry.pid
         self.entry = entry
         self.record = record
-        self._popen = popen
+        self._running = running
 
     @classmethod
-    def spawn(cls, command: Sequence[str], environment: Mapping[str, str], log: Path, record: Path) -> "Process":
-        """Start a command, its output appended to ``log``. Raises EmbeddedError where it cannot be started."""
+    def spawn(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        record: Path,
+        start: Start | None = None,
+    ) -> "Process":
+        """Start a command, its output appended to ``log``. Raises EmbeddedError where it cannot be started.
+
+        ``start`` is how: ``execute``, unless another is given.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
-        with log.open("ab") as output:
-            try:
-                popen = subprocess.Popen(
-                    command,
-                    env=dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise EmbeddedError(f"cannot start {command[0]}: {error.strerror}") from error
-        entry = Record(popen.pid, started(popen.pid) or "ended", list(command))
+        running = (start or execute)(command, environment, log)
+        entry = Record(running.pid, started(running.pid) or "ended", list(command))
         entry.write(record)
-        return cls(entry, record, popen)
+        return cls(entry, record, running)
 
     @classmethod
     def recorded(cls, record: Path) -> "Process | None":
@@ -99,13 +132,13 @@ class Process:
 
     def alive(self) -> bool:
         """Is it still running? Also takes note of its end, so that no zombie is left."""
-        if self._popen is not None:
-            return self._popen.poll() is None
+        if self._running is not None:
+            return self._running.poll() is None
         return started(self.pid) == self.entry.started
 
     def exit_code(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs and where another process started it."""
-        return self._popen.poll() if self._popen is not None else None
+        return self._running.poll() if self._running is not None else None
 
     def ending(self) -> str:
         """How it ended, for people."""

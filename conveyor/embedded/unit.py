@@ -7,7 +7,7 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Protocol
 
-from conveyor.embedded.processes import RECORD, EmbeddedError, Process, tail
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, Start, tail
 
 
 class Unit(Protocol):
@@ -55,6 +55,7 @@ class Child:
     forgiving: float = 0
     finishes: bool = False
     ready_file: Path | None = None  # a file that says "ready"; removed at each start
+    start: Start | None = None  # how, if not as a child of this process
     log: Path = field(init=False)
     process: Process | None = field(default=None, init=False)
 
@@ -66,7 +67,7 @@ class Child:
             self.ready_file.parent.mkdir(parents=True, exist_ok=True)
             self.ready_file.unlink(missing_ok=True)
         record = self.directory / "processes" / f"{self.name}{RECORD}"
-        self.process = Process.spawn(self.command, self.environment, self.log, record)
+        self.process = Process.spawn(self.command, self.environment, self.log, record, self.start)
 
     def alive(self) -> bool:
         return self.process is not None and self.process.alive()

@@ -221,12 +221,14 @@ class Sweep:
         if self.death and not self.death.happened and self.death.process == " ".join(arguments[:2]):
             patch = self.death.patch
         code = f"exec({patch!r}, {{}})\nfrom conveyor.cli import main\nmain({list(arguments)!r})"
-        log = self.pipeline.folder / f"{uuid7().hex}.log"
-        status = self.pipeline.nursery.start(code, self.pipeline.environment, log).wait()
+        name = f"command-{uuid7().hex}"
+        process = self.pipeline.fork(name, code)
+        wait_until(lambda: not process.alive(), PATIENCE)
+        status = process.exit_code()
         if self.death:
             self.death.codes.append(status)
         if status not in (0, 137):
-            raise Violation(f"conveyor {' '.join(arguments)}: {log.read_text()}")
+            raise Violation(f"conveyor {' '.join(arguments)}: {(self.pipeline.folder / f'{name}.log').read_text()}")
         return status
 
     def kill_all(self) -> None:
@@ -414,7 +416,7 @@ class Death:
         self.patch = case.patch(str(self._evidence))
         #: What has to be done once the patched process runs, before anything else.
         self.first: Callable[[], None] = lambda: None
-        self.codes: list[int] = []
+        self.codes: list[int | None] = []
         self.happened = False
 
     def __enter__(self) -> Self:
@@ -443,7 +445,7 @@ class Death:
             wait_until(lambda: self._sweep.pipeline.dead(self.process), PATIENCE)
         except TimeoutError:
             raise NeverReached(f"{self._case.id}: {self.process} still lives{self._log()}") from None
-        self.codes.append(running[self.process].returncode)
+        self.codes.append(running[self.process].exit_code())
 
     def _log(self) -> str:
         log = self._sweep.pipeline.folder / f"{self.process}.log"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from conveyor.embedded.fork_server import UNKNOWN, ForkServer
 from conveyor.embedded.processes import EmbeddedError, Process, Record, end_left_behind, inherited, started
 from conveyor.embedded.supervisor import StopRequested, Supervisor
 from conveyor.embedded.unit import Child
@@ -35,24 +36,42 @@ FORKS = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import
 class Stage:
     """Makes children in a directory and remembers what the supervisor said."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, forks: bool = False) -> None:
+        """``forks``: they begin in a fork server."""
         self.directory = directory
         self.said: list[str] = []
+        self.environment = inherited() | {"CONVEYOR_STATE_DIR": str(directory)}
+        self.server = ForkServer(("json", "uuid_utils.compat"), self.environment, directory / "server")
+        self.forks = forks
+        if forks:
+            self.server.spawn()
+            until(self.server.healthy)
 
     def child(self, name: str, script: str, *arguments: str, needs: tuple[str, ...] = (), **more: Any) -> Child:
         ready = self.directory / "ready" / name
         command = [sys.executable, "-c", script, str(ready), *arguments]
-        environment = inherited() | {"CONVEYOR_STATE_DIR": str(self.directory)}
-        return Child(name, command, environment, self.directory, ready.exists, needs=needs, ready_file=ready, **more)
+        if self.forks:
+            more["start"] = self.server.fork
+        return Child(name, command, self.environment, self.directory, ready.exists, needs, ready_file=ready, **more)
 
     def supervisor(self, *children: Child) -> Supervisor:
         return Supervisor(children, self.said.append)
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    yield Stage(tmp_path)
+@pytest.fixture(params=[False, True], ids=["executed", "forked"])
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    stage = Stage(tmp_path, request.param)
+    yield stage
     end_left_behind(tmp_path, keep=(), patience=0)
+    stage.server.kill()
+
+
+@pytest.fixture
+def forking(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path, forks=True)
+    yield stage
+    end_left_behind(tmp_path, keep=(), patience=0)
+    stage.server.kill()
 
 
 def until(condition: Callable[[], Any], seconds: float = 15) -> None:
@@ -146,6 +165,7 @@ def test_a_child_that_cannot_be_started_again_does_not_end_the_run(stage: Stage,
         first = child.pid()
         assert first is not None
         child.command = [str(tmp_path / "gone")]
+        stage.server.kill()
         os.kill(first, signal.SIGKILL)
         until(lambda: sum("cannot be started" in line for line in stage.said) >= 2)
 
@@ -196,7 +216,7 @@ SUPERVISES = """
 import sys
 from pathlib import Path
 from tests.integration.conveyor.test_embedded_supervisor import FORKS, SERVES, Stage
-stage = Stage(Path(sys.argv[1]))
+stage = Stage(Path(sys.argv[1]), forks=sys.argv[2] == "True")
 supervisor = stage.supervisor(stage.child("web", FORKS), stage.child("worker", SERVES))
 supervisor.start()
 Path(sys.argv[1], "up").touch()
@@ -206,7 +226,7 @@ supervisor.watch()
 
 @pytest.mark.parametrize("leader_dies_too", [False, True])
 def test_what_a_killed_supervisor_left_behind_is_ended(stage: Stage, leader_dies_too: bool) -> None:
-    supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISES, str(stage.directory)])
+    supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISES, str(stage.directory), str(stage.forks)])
     until((stage.directory / "up").exists)
     supervisor.kill()
     supervisor.wait()
@@ -236,6 +256,62 @@ def test_a_process_that_has_the_recorded_pid_by_chance_is_left_alone(stage: Stag
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_fork_has_the_environment_the_log_and_the_name_that_it_was_given_and_no_others(forking: Stage) -> None:
+    code = "import os, time; print(sorted(os.environ), flush=True); time.sleep(60)"
+    child = forking.child("worker", code)
+    child.environment = {"ONLY": "this"}
+    child.spawn()
+    until(lambda: child.log.read_text() == "['ONLY']\n")
+    shown = subprocess.run(["ps", "-o", "args=", "-p", str(child.pid())], capture_output=True, text=True).stdout
+    assert shown.strip() == f"{sys.executable} -c"
+    descriptors = {os.readlink(each) for each in Path(f"/proc/{child.pid()}/fd").iterdir()}
+    assert descriptors == {os.devnull, str(child.log)}
+
+
+def test_no_two_forks_make_the_same_numbers_up(forking: Stage) -> None:
+    code = "import random, uuid_utils.compat as u; print(random.random(), u.uuid4(), u.uuid7().hex[13:])"
+    children = [forking.child(name, code) for name in ("one", "other")]
+    for each in children:
+        each.spawn()
+        until(lambda each=each: not each.alive())  # type: ignore[misc]
+    words = [word for each in children for word in each.log.read_text().split()]
+    assert len(set(words)) == 6
+
+
+def test_a_fork_that_could_not_even_begin_says_why(forking: Stage) -> None:
+    child = forking.child("worker", "")
+    child.command = [sys.executable, "-m", "no_such_module"]
+    child.spawn()
+    until(lambda: not child.alive())
+    assert child.ending() == "ended with exit code 1"
+    assert "No module named no_such_module" in child.log.read_text()
+
+
+def test_a_fork_outlives_its_server_and_its_end_is_noticed_all_the_same(forking: Stage) -> None:
+    child = forking.child("worker", SERVES)
+    child.spawn()
+    until(child.healthy)
+    forking.server.kill()
+    assert child.alive()
+    with pytest.raises(EmbeddedError, match="the fork server has ended"):
+        forking.child("another", SERVES).spawn()
+    child.kill()
+    assert child.ending() == f"ended with exit code {UNKNOWN}"
+
+
+def test_a_server_that_was_killed_is_started_again_and_serves(forking: Stage) -> None:
+    forking.server.kill()
+    child = forking.child("worker", SERVES, needs=("fork-server",))
+
+    def kill_both() -> None:
+        for each in (forking.server, child):
+            os.kill(each.pid() or 0, signal.SIGKILL)
+        until(lambda: any("worker is ready again" in line for line in forking.said))
+        assert any("fork-server was killed by SIGKILL" in line for line in forking.said)
+
+    watching(forking.supervisor(forking.server, child), kill_both)
 
 
 def _group_of(leader: int) -> set[int]:

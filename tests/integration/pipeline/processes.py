@@ -20,12 +20,15 @@ from uuid_utils.compat import uuid7
 
 from celeryconfig import EXCHANGE
 from chassis.database import transaction
-from conveyor.embedded.processes import free_port
+from conveyor.children import LIBRARIES
+from conveyor.embedded.fork_server import ForkServer
+from conveyor.embedded.processes import RECORD, Process, free_port
 from inventory import service as inventory
 from sales import faults, placing
 from sales import service as sales
-from tests.integration.pipeline.nursery import ROOT, Forked, Nursery
 from tests.integration.pipeline.strange import Strange
+
+ROOT = Path(__file__).parents[3]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -58,14 +61,16 @@ class Pipeline:
     sessions: dict[str, sessionmaker[Session]]
     environment: dict[str, str]
     folder: Path
-    running: dict[str, Forked] = field(default_factory=dict)
+    running: dict[str, Process] = field(default_factory=dict)
     ready_files: dict[str, Path] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     #: Who places the orders; registered here unless somebody is named.
     customer: UUID | None = None
 
     def __post_init__(self) -> None:
-        self.nursery = Nursery(self.folder)
+        self.fork_server = ForkServer(LIBRARIES, {**os.environ, "PYTHONPATH": str(ROOT)}, self.folder)
+        self.fork_server.spawn()
+        wait_until(self.fork_server.healthy)
         ports = {f"CONVEYOR_{each.upper()}_RELAY": f"127.0.0.1:{free_port()}" for each in self.sessions}
         self.environment = {**os.environ, **self.environment, **ports, "PYTHONPATH": str(ROOT)}
         details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
@@ -89,15 +94,25 @@ class Pipeline:
         self.ready_files[name] = self.folder / f"{name}.{uuid7().hex}.ready"
         if kind == "serve":
             self.ports[name] = int(environment[f"CONVEYOR_{service.upper()}_PORT"])
-        self.running[name] = self.nursery.start(
+        self.running[name] = self.fork(
+            name,
             f"import sys\nsys.path[sys.path.index({str(ROOT)!r})] = {str(tree)!r}\n"
             f"{patch}\nfrom conveyor.cli import main\nmain({command!r})",
             {**environment, "CONVEYOR_READY_FILE": str(self.ready_files[name])},
-            self.folder / f"{name}.log",
         )
         if wait:
             wait_until(lambda: self.ready(name) or self.dead(name))
         return name
+
+    def fork(self, name: str, code: str, environment: dict[str, str] | None = None) -> Process:
+        """A process that runs this code, with a log of this name, in a folder where no stack is."""
+        return Process.spawn(
+            [sys.executable, "-c", f"import os\nos.chdir({str(self.folder)!r})\n{code}"],
+            environment or self.environment,
+            self.folder / f"{name}.log",
+            self.folder / f"{name}{RECORD}",
+            self.fork_server.fork,
+        )
 
     def ready(self, name: str) -> bool:
         """Whether the process has said that it works; a web process, whether it listens."""
@@ -131,32 +146,27 @@ class Pipeline:
         return run_command(command, self.environment, tree)
 
     def dead(self, name: str) -> bool:
-        return self.running[name].poll() is not None
+        return not self.running[name].alive()
 
     def kill(self, name: str) -> None:
         """As a crash would."""
-        process = self.running.pop(name)
-        process.kill()
-        process.wait()
+        self.running.pop(name).kill()
 
     def stop(self) -> None:
         """All at once, as a power cut would: whether they stop well when they are asked to is not tried here."""
         for name in list(self.running):
             self.kill(name)
-        self.nursery.close()
+        self.fork_server.kill()
 
     def end(self, *names: str) -> None:
         """As an operator would: each finishes what it has in hand."""
         ending = [self.running.pop(each) for each in names]
         for process in ending:
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGCONT)
+            process.signal(signal.SIGTERM)
+            process.signal(signal.SIGCONT)
         for process in ending:
-            try:
-                process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait(15)
+            process.kill()
 
     def publish(self, queue: str, *messages: Strange) -> None:
         """Any bytes into a queue, as a stranger may."""
