@@ -15,7 +15,7 @@ from chassis.settings import PREFIX, Settings
 from conveyor import SERVICES
 from conveyor.embedded.fork_server import ForkServer
 from conveyor.embedded.processes import inherited
-from conveyor.embedded.unit import Child, Unit
+from conveyor.embedded.unit import Child
 from conveyor.stack import GUARDED, mark
 
 DATABASES = tuple(f"{service}_database_url" for service in SERVICES)
@@ -73,7 +73,7 @@ class Children:
         self._management_url = management_url
         self._fork_server = ForkServer(LIBRARIES, self._ours(), state)
 
-    def all(self) -> list[Unit]:
+    def all(self) -> list[Child]:
         """Every job and every process, in the order in which they can start."""
         return [self._fork_server, *self._jobs(), *self._web(), self._catalogue(), *self._workers(), self._flower()]
 
