@@ -68,8 +68,12 @@ def bench(
     flash          5,000 buyers of one product, 1,000 in stock
     reads          GET /orders/{id}
     parcel         a courier's PATCH until the order shows it, one at a time; courier: 10,000 of them
-    seeded         the ordinary load with a million orders in the databases; left out on a running system unless named
+    seeded         the ordinary load with a million orders in the databases, beside a system with empty ones;
+                   left out on a running system unless named
     list           GET /orders, filtered and sorted, first and late pages
+
+    What is a ratio to the ordinary load (flash, reads, courier, seeded) is compared with short ones right before and after
+    the part: a shared machine is not as fast some minutes later.
 
     After each part that changes anything the databases are checked as `conveyor reconcile` does: a fast wrong answer is
     no result. Figures (bench.json) and a plot (bench.png, with matplotlib) are written to --out.

@@ -1,17 +1,19 @@
 """The parts that place orders."""
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from uuid import uuid4
 
 from conveyor import latency
 from conveyor.bench import book
 from conveyor.bench.load import request
 from conveyor.bench.measure import measure
-from conveyor.bench.run import PLACED, WARM_UP, Bench, Document, say, wrong_statuses
+from conveyor.bench.run import PLACED, WARM_UP, Bench, Document, beside, say, wrong_statuses
 from conveyor.bench.seed import seed
 from conveyor.bench.servers import NotOurs, Servers
+from conveyor.bench.shop import Shop
 from conveyor.client import Gateway
+from conveyor.own_stack import started
 
 #: Buyers of a flash sale, and how many of them want each of its units.
 BUYERS, WANT = 5_000, 5
@@ -62,17 +64,22 @@ def flash(bench: Bench) -> Document:
     product, customer = bench.shop.product(stock), bench.shop.customer("flash")
     body = {"customer_id": customer, "items": [{"product_id": product, "quantity": 1}]}
     requests = [request("POST", bench.settings.gateway_url, "/orders", body) for _ in range(buyers)]
+    before = bench.short_load()
     measured = measure(bench.shop.pipeline, customer, requests, bench.options.clients, "buyers")
+    compared = beside(before, bench.short_load())
     bench.latencies["flash"] = measured.answers.took
     wrong = wrong_statuses(measured, {PLACED: stock, "Rejected": buyers - stock})
     left = bench.shop.gateway.get(f"/products/{product}").body["stock_quantity"]
     if left:
         wrong.append(f"{left} of {stock} units are left, though {buyers} wanted one")
-    return measured.document() | {"buyers": buyers, "stock": stock, "wrong": wrong}
+    return measured.document() | compared | {"buyers": buyers, "stock": stock, "wrong": wrong}
 
 
 def seeded(bench: Bench) -> Document:
-    """The ordinary load again, with a great many orders in the databases. Raises LoadFailed, psycopg2's errors."""
+    """The ordinary load again, with a great many orders in the databases, beside a system that has none.
+
+    Raises LoadFailed, psycopg2's errors.
+    """
     count = bench.options.seeded
     customers = [bench.shop.customer(f"seeded-{number}") for number in range(CUSTOMERS)]
     began = time.monotonic()
@@ -81,6 +88,18 @@ def seeded(bench: Bench) -> Document:
         Servers(bench.settings).checkpoint()
     took = time.monotonic() - began
     say(f"  {count:,} orders were put in within {took:.0f} s")
-    measured = bench.ordinary_load("seeded")
-    more = {"seeded": count, "seeding_seconds": round(took, 1)}
+    with ExitStack() as stack:
+        empty = _empty(bench, stack)
+        before = [each.short_load() for each in empty]
+        measured = bench.ordinary_load("seeded")
+        compared = beside(*before, *[each.short_load() for each in empty]) if empty else {}
+    more = {"seeded": count, "seeding_seconds": round(took, 1)} | compared
     return measured.document() | more | {"wrong": wrong_statuses(measured, {PLACED: bench.options.orders})}
+
+
+def _empty(bench: Bench, stack: ExitStack) -> list[Bench]:
+    """A system with empty databases on this machine; none where the one that is measured runs elsewhere."""
+    if not bench.shop.processes():
+        return []
+    settings = stack.enter_context(started())
+    return [Bench(settings, bench.options, Shop(settings))]

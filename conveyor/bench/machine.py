@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from contextlib import closing
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +13,10 @@ import psycopg2
 import redis
 from amqp.exceptions import AMQPError
 from redis.exceptions import RedisError
-from sqlalchemy import make_url
 
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
+from conveyor.bench.sql import connect
 from conveyor.broker import is_stand_in
 from conveyor.stack import GUARDED
 
@@ -62,17 +63,12 @@ def versions(settings: Settings) -> dict[str, str]:
 
 def postgres(url: str) -> dict[str, str]:
     """The settings of the server that matter, as it tells them itself."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = psycopg2.connect(plain, connect_timeout=5)
-    try:
-        with connection.cursor() as cursor:
-            told = {}
-            for name in SHOWN:
-                cursor.execute(f"SHOW {name}")
-                told[name] = str(cursor.fetchone()[0])
-            return told
-    finally:
-        connection.close()
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
+        told = {}
+        for name in SHOWN:
+            cursor.execute(f"SHOW {name}")
+            told[name] = str(cursor.fetchone()[0])
+        return told
 
 
 def chosen(settings: Settings) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Measured:
             "watching_cpu_ms_per_order": round(self.watching, 4),
             "machine_cpu_ms_per_order": round(self.machine, 4),
             "memory_bytes": self.memory.kinds,
+            "memory_mib": round(self.memory.stack / 1_048_576, 1) or None,
             "memory_unread_processes": self.memory.unread,
             "series": {
                 "accepted": each_second(self.ended.created),

@@ -4,7 +4,7 @@ import time
 
 from conveyor.bench.load import LoadFailed, request, send
 from conveyor.bench.pipeline import Orders
-from conveyor.bench.run import PLACED, Bench, Document
+from conveyor.bench.run import PLACED, Bench, Document, beside
 from conveyor.bench.shop import DOMAIN
 from conveyor.latency import percentiles
 
@@ -42,15 +42,17 @@ def courier(bench: Bench) -> Document:
     parcels = _parcels(bench, min(UPDATES, bench.options.orders))
     url, body = bench.settings.gateway_url, {"status": "IN_TRANSIT"}
     requests = [request("PATCH", url, f"/deliveries/{each}/status", body) for each in parcels.values()]
+    before = bench.short_load()
     with Orders(bench.shop.pipeline.database) as table:
         began = table.clock()
         answers = send(url, requests, bench.options.clients, "updates")
         last, behind = table.wait_until_left(list(parcels), PLACED, PATIENCE)
+    compared = beside(before, bench.short_load())
     wrong = [] if answers.accepted == len(requests) else [f"refused: {'; '.join(answers.errors)}"]
     if behind:
         wrong.append(f"{behind} orders do not show after {PATIENCE:g} s that their parcel has left")
     bench.latencies["courier"] = answers.took
-    return {
+    return compared | {
         "updates": len(requests),
         "per_second": round(len(requests) / (last - began), 2),
         "accepted_per_second": round(answers.per_second, 2),

@@ -9,10 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import psycopg2
-from sqlalchemy import make_url
-
 from conveyor.bench.load import LoadFailed
+from conveyor.bench.sql import connect
 
 #: Statuses of an order that is on its way.
 OPEN = ("Pending", "Confirmed", "Cancelling")
@@ -53,8 +51,7 @@ class Orders:
     """The table of orders, read on a connection of its own. A context manager; leaving it closes the connection."""
 
     def __init__(self, database: str) -> None:
-        url = make_url(database).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connection = psycopg2.connect(url, connect_timeout=5, application_name="conveyor-bench")
+        self._connection = connect(database)
         self._connection.autocommit = True
 
     def __enter__(self) -> "Orders":

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from conveyor.bench.load import LoadFailed, request, send
-from conveyor.bench.run import Bench, Document, NotMeasured, say
+from conveyor.bench.run import Bench, Document, NotMeasured, beside, say
 from conveyor.latency import percentiles
 
 #: Rows of a page, cursors that are followed, and how often the first and the last page are read.
@@ -25,11 +25,14 @@ def reads(bench: Bench) -> Document:
     if not ids:
         raise NotMeasured("there are no orders to read: run the part orders before")
     paths = itertools.islice(itertools.cycle(ids), count)
-    answers = send(url, [request("GET", url, f"/orders/{each}") for each in paths], bench.options.clients, "reads")
+    requests = [request("GET", url, f"/orders/{each}") for each in paths]
+    before = bench.short_load()
+    answers = send(url, requests, bench.options.clients, "reads")
+    compared = beside(before, bench.short_load())
     if answers.accepted < count:
         raise LoadFailed(f"{count - answers.accepted} of {count} reads failed: {'; '.join(answers.errors)}")
     bench.latencies["reads"] = answers.took
-    return {
+    return compared | {
         "per_second": round(answers.per_second, 2),
         "reads": count,
         "get_ms": percentiles([1_000 * each for each in answers.took]),

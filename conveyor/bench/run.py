@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import click
@@ -15,6 +16,8 @@ from conveyor.reconcile.run import Findings, reconcile
 
 #: Orders before an ordinary load that are not counted: connections are opened, statements prepared, caches filled.
 WARM_UP = 300
+#: Orders of a short load, with which a part is compared that is about a ratio.
+SHORT = 2_500
 PLACED = "Pending Shipment"
 
 Document = dict[str, Any]
@@ -71,14 +74,35 @@ class Bench:
 
     def ordinary_load(self, label: str) -> Measured:
         """A warm-up that is not counted, and the load. Raises LoadFailed, GatewayError."""
-        chosen, url = self.options, self.settings.gateway_url
-        products, customer = self.shop.products(chosen.products), self.shop.customer("orders")
-        warm_up = ordinary(url, customer, products, min(WARM_UP, chosen.orders), chosen.lines)
-        measure(self.shop.pipeline, customer, warm_up, chosen.clients, "orders to warm up")
-        requests = ordinary(url, customer, products, chosen.orders, chosen.lines)
-        measured = measure(self.shop.pipeline, customer, requests, chosen.clients, label)
+        measured = self._load(self.options.orders, label)
         self.latencies[label] = measured.answers.took
         return measured
+
+    def short_load(self) -> Measured:
+        """An ordinary load of a few seconds, to be set beside what is measured before or after it."""
+        return self._load(min(SHORT, self.options.orders), "orders to compare with")
+
+    def _load(self, orders: int, label: str) -> Measured:
+        chosen, url = self.options, self.settings.gateway_url
+        products, customer = self.shop.products(chosen.products), self.shop.customer("orders")
+        warm_up = ordinary(url, customer, products, min(WARM_UP, orders), chosen.lines)
+        measure(self.shop.pipeline, customer, warm_up, chosen.clients, "orders to warm up")
+        requests = ordinary(url, customer, products, orders, chosen.lines)
+        return measure(self.shop.pipeline, customer, requests, chosen.clients, label)
+
+
+def beside(*loads: Measured) -> Document:
+    """The rates of an ordinary load as they were right before and after a part.
+
+    A part is compared with these and not with the part `orders`: some minutes later the processor of a shared machine
+    is half as fast again, or slower.
+    """
+    return {
+        "beside": {
+            "completed_per_second": round(fmean(each.ended.per_second for each in loads), 2),
+            "accepted_per_second": round(fmean(each.answers.per_second for each in loads), 2),
+        }
+    }
 
 
 def wrong_statuses(measured: Measured, wanted: Mapping[str, int]) -> list[str]:

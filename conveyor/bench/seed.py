@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import psycopg2
-from sqlalchemy import make_url
-
 from chassis.settings import Settings
 from conveyor.bench.run import say
+from conveyor.bench.sql import connect
 
 #: Orders of one transaction.
 CHUNK = 50_000
@@ -116,7 +114,7 @@ def seed(settings: Settings, run: str, orders: int, customers: Sequence[str], pr
 
 
 def _fill(settings: Settings, service: str, orders: int, values: dict[str, object]) -> None:
-    with closing(_connect(settings, service)) as connection, connection.cursor() as cursor:
+    with closing(connect(settings.database_url(service))) as connection, connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         for first in range(0, orders, CHUNK):
             chunk = {"first": first, "last": min(first + CHUNK, orders) - 1}
@@ -130,13 +128,8 @@ def _fill(settings: Settings, service: str, orders: int, values: dict[str, objec
 
 
 def _start(settings: Settings) -> object:
-    with closing(_connect(settings, "sales")) as connection, connection.cursor() as cursor:
+    with closing(connect(settings.database_url("sales"))) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT now() - CAST(%s AS interval)", (f"{OLDEST} seconds",))
         row = cursor.fetchone()
         assert row is not None
         return row[0]
-
-
-def _connect(settings: Settings, service: str) -> "psycopg2.extensions.connection":
-    url = make_url(settings.database_url(service)).set(drivername="postgresql")
-    return psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=5)

@@ -64,4 +64,5 @@ def test_the_benchmark_measures_the_stack_and_finds_the_databases_right(shop: Sh
     assert kinds <= set(results["orders"]["cpu_ms_per_order"])
     assert results["orders"]["memory_bytes"]["gateway"] > 10_000_000
     assert results["reads"]["reads"] == 60
+    assert min(results[each]["beside"]["accepted_per_second"] for each in ("flash", "reads")) > 0
     assert json.loads((tmp_path / "bench.json").read_text())["results"] == results

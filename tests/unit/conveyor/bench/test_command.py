@@ -10,7 +10,7 @@ from conveyor.bench.command import bench
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["orders", "fast"], "there is no part fast: orders, naive, ceiling"),
+        (["orders", "fast"], "there is no part fast: ceiling, orders, naive"),
         (["compare", "HEAD"], "compare takes two revisions"),
         (["--clients", "0"], "0 is not in the range"),
     ],

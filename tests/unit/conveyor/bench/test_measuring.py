@@ -84,18 +84,18 @@ def test_a_part_that_fails_or_cannot_be_measured_stops_no_other(monkeypatch: pyt
     def is_not_here(_: Bench) -> Any:
         raise NotMeasured("no baseline")
 
-    monkeypatch.setattr(parts, "PARTS", {"orders": fails, "naive": is_not_here, "reads": lambda _: {"per_second": 9.0}})
+    monkeypatch.setattr(parts, "PARTS", {"orders": fails, "naive": is_not_here, "list": lambda _: {"per_second": 9.0}})
     run = bench()
-    parts.run(run, ["orders", "naive", "reads"])
-    assert run.results == {"orders": {"failed": "it is away"}, "reads": {"per_second": 9.0}}
+    parts.run(run, ["orders", "naive", "list"])
+    assert run.results == {"orders": {"failed": "it is away"}, "list": {"per_second": 9.0}}
 
 
 def test_a_part_that_changed_something_is_wrong_where_reconcile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PARTS", {"orders": lambda _: {"wrong": ["one"]}, "reads": lambda _: {}})
+    monkeypatch.setattr(parts, "PARTS", {"orders": lambda _: {"wrong": ["one"]}, "list": lambda _: {}})
     monkeypatch.setattr(parts, "deviations", lambda _settings: ["two"])
     run = bench()
-    parts.run(run, ["reads", "orders"])
-    assert run.results == {"orders": {"wrong": ["one", "two"]}, "reads": {}}
+    parts.run(run, ["list", "orders"])
+    assert run.results == {"orders": {"wrong": ["one", "two"]}, "list": {}}
 
 
 def test_pages_are_followed_to_the_last_cursor() -> None:

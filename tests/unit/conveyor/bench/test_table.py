@@ -15,12 +15,12 @@ RESULTS: dict[str, dict[str, Any]] = {
         "accepted_per_second": 650.0,
         "machine_cpu_ms_per_order": 2.5,
         "post_ms": {"p99": 130.0},
-        "memory_bytes": {"postgres": 100 * 1_048_576, "gateway": 400 * 1_048_576, "flower": 900 * 1_048_576},
+        "memory_mib": 500.0,
         "wrong": [],
     },
     "naive": {"completed_per_second": 60.0, "wrong": []},
     "ceiling": {"completed_per_second": 1_200.0},
-    "seeded": {"completed_per_second": 594.0, "wrong": []},
+    "seeded": {"completed_per_second": 495.0, "beside": {"completed_per_second": 500.0}, "wrong": []},
 }
 
 
@@ -51,6 +51,13 @@ def test_a_fast_wrong_answer_is_no_result() -> None:
     assert told["POST p99 at that load"] == "missed"
 
 
+def test_a_ratio_to_an_ordinary_load_stands_on_the_one_that_was_measured_beside_it() -> None:
+    (row,) = (row for row in ROWS if row.parts == ("seeded",))
+    assert row.measured(RESULTS) == 99.0
+    elsewhere = {**RESULTS["seeded"], "beside": {}}
+    assert row.verdict(RESULTS | {"seeded": elsewhere}) == "not measured"
+
+
 def test_what_failed_or_was_not_asked_for_is_not_measured_and_breaks_no_other_row() -> None:
     told = verdicts({"naive": {"failed": "it did not start"}, "orders": RESULTS["orders"]})
     assert told["completed orders/s, as a multiple of naive"] == "not measured"
@@ -59,7 +66,7 @@ def test_what_failed_or_was_not_asked_for_is_not_measured_and_breaks_no_other_ro
 
 
 def test_memory_that_nobody_could_read_is_not_measured() -> None:
-    elsewhere = {"orders": {**RESULTS["orders"], "memory_bytes": {}}}
+    elsewhere = {"orders": {**RESULTS["orders"], "memory_mib": None}}
     assert verdicts(elsewhere)["memory of the whole stack at that load (PSS, without Flower)"] == "not measured"
 
 
