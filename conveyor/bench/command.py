@@ -72,8 +72,8 @@ def bench(
                    left out on a running system unless named
     list           GET /orders, filtered and sorted, first and late pages
 
-    What is a ratio to the ordinary load (flash, reads, courier, seeded) is compared with short ones right before and after
-    the part: a shared machine is not as fast some minutes later.
+    What is a ratio to the ordinary load (flash, reads, courier, seeded) is compared with short ones right before and
+    after the part: a shared machine is not as fast some minutes later.
 
     After each part that changes anything the databases are checked as `conveyor reconcile` does: a fast wrong answer is
     no result. Figures (bench.json) and a plot (bench.png, with matplotlib) are written to --out.
