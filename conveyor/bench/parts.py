@@ -8,6 +8,7 @@ import psycopg2
 
 from chassis.errors import ConveyorError
 from conveyor.bench import ceiling, loads, naive, parcels, reading
+from conveyor.bench.pace import pace
 from conveyor.bench.run import Bench, Document, NotMeasured, deviations, say
 
 PARTS: dict[str, Callable[[Bench], Document]] = {
@@ -37,9 +38,9 @@ def run(bench: Bench, chosen: Sequence[str]) -> None:
         if name not in chosen:
             continue
         say(f"{name} ...")
-        began = time.monotonic()
+        began, at_pace = time.monotonic(), pace()
         try:
-            found = PARTS[name](bench)
+            found = PARTS[name](bench) | {"pace_ms": at_pace}
         except NotMeasured as why:
             say(f"  not measured: {why}")
             continue

@@ -17,6 +17,8 @@ def report(document: Mapping[str, Any], results: table.Results) -> Iterator[str]
         told = document[name]
         yield f"{name + ':':<12} {', '.join(f'{key} {value}' for key, value in told.items()) or 'all at their default'}"
     yield f"{'queues:':<12} {document['queues']}"
+    paces = [f"{name} {found['pace_ms']}" for name, found in results.items() if "pace_ms" in found]
+    yield f"{'pace:':<12} {', '.join(paces)} (ms of CPU for a fixed piece of Python, before each part)"
     for name, found in results.items():
         yield ""
         if "failed" in found:
@@ -33,7 +35,7 @@ def report(document: Mapping[str, Any], results: table.Results) -> Iterator[str]
 
 
 def _figures(name: str, found: Mapping[str, Any]) -> Iterator[str]:
-    plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+    plain = {key: value for key, value in found.items() if not isinstance(value, dict | list) and key != "pace_ms"}
     yield f"{name}: {', '.join(f'{key} {_short(value)}' for key, value in plain.items())}"
     yield from (f"  {key} {_short(value)}" for key, value in found.items() if isinstance(value, dict))
 

@@ -85,17 +85,19 @@ def test_a_part_that_fails_or_cannot_be_measured_stops_no_other(monkeypatch: pyt
         raise NotMeasured("no baseline")
 
     monkeypatch.setattr(parts, "PARTS", {"orders": fails, "naive": is_not_here, "list": lambda _: {"per_second": 9.0}})
+    monkeypatch.setattr(parts, "pace", lambda: 20.0)
     run = bench()
     parts.run(run, ["orders", "naive", "list"])
-    assert run.results == {"orders": {"failed": "it is away"}, "list": {"per_second": 9.0}}
+    assert run.results == {"orders": {"failed": "it is away"}, "list": {"per_second": 9.0, "pace_ms": 20.0}}
 
 
 def test_a_part_that_changed_something_is_wrong_where_reconcile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PARTS", {"orders": lambda _: {"wrong": ["one"]}, "list": lambda _: {}})
     monkeypatch.setattr(parts, "deviations", lambda _settings: ["two"])
+    monkeypatch.setattr(parts, "pace", lambda: 20.0)
     run = bench()
     parts.run(run, ["list", "orders"])
-    assert run.results == {"orders": {"wrong": ["one", "two"]}, "list": {}}
+    assert run.results == {"orders": {"wrong": ["one", "two"], "pace_ms": 20.0}, "list": {"pace_ms": 20.0}}
 
 
 def test_pages_are_followed_to_the_last_cursor() -> None:
