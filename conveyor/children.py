@@ -20,15 +20,19 @@ from conveyor.stack import GUARDED, mark
 
 DATABASES = tuple(f"{service}_database_url" for service in SERVICES)
 BROKER, CACHE = "broker_url", "redis_url"
-#: What the processes share. Nothing of Conveyor's own: it reads the settings as it is loaded.
+#: What the processes share: libraries, and of Conveyor's own what reads no settings while it is loaded, which is all
+#: but celeryconfig and what imports that.
 LIBRARIES = (
     "click", "structlog", "msgspec", "uuid_utils.compat", "urllib3", "redis", "psycopg2", "sqlalchemy.orm",
     "sqlalchemy.dialects.postgresql.psycopg2", "flask", "flask_smorest", "flask_swagger_ui", "marshmallow",
     "webargs.flaskparser", "apispec.ext.marshmallow", "granian", "granian.server.mp", "kombu.transport.pyamqp",
     "celery.apps.worker", "celery.app.control", "celery.app.log", "celery.backends.redis", "celery.canvas",
     "celery.concurrency.thread", "celery.events", "celery.worker.consumer.consumer", "celery.worker.control",
-    "celery.worker.request", "celery.worker.state", "celery.worker.strategy", "multiprocessing.pool",
+    "celery.worker.request", "celery.worker.state", "celery.worker.strategy", "celery.worker.autoscale",
+    "celery.worker.components", "celery.app.events", "celery.fixups.django", "psycopg2.extras", "encodings.idna",
+    "multiprocessing.pool",
 )  # fmt: skip
+OWN = ("conveyor.cli", "conveyor.serve", "gateway_app.app", "sales.app", "inventory.app", "delivery.app")
 CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"
 
 
@@ -71,7 +75,7 @@ class Children:
         self._state = state
         self._servers = servers
         self._management_url = management_url
-        self._fork_server = ForkServer(LIBRARIES, self._ours(), state)
+        self._fork_server = ForkServer((*LIBRARIES, *OWN), self._ours(), state)
 
     def all(self) -> list[Child]:
         """Every job and every process, in the order in which they can start."""

@@ -1,9 +1,9 @@
 """A fork server: Python processes begin in it without a second of imports, and share the memory of what it has loaded.
 
 A fork is a process like any other, with a session, an environment, a log, an exit code and a name in ``ps`` of its own.
-Only libraries are loaded before it and nothing that reads settings, so that our modules find everything as they do in a
-fresh interpreter. (The standard library's, in multiprocessing, gives its forks neither environment nor log nor session,
-and starts another process that watches over semaphores.)
+What is loaded before it must not read the environment meanwhile, so that it finds everything as a fresh interpreter
+does. (The standard library's, in multiprocessing, gives its forks neither environment nor log nor session, and starts
+another process that watches over semaphores.)
 """
 
 import gc
@@ -89,19 +89,19 @@ class Forked:
 class ForkServer(Child):
     """The unit by which others that are written in Python are started: ``fork`` takes the place of ``execute``."""
 
-    def __init__(self, libraries: Sequence[str], environment: Mapping[str, str], directory: Path) -> None:
-        """``libraries`` are the modules that are loaded before the first fork."""
+    def __init__(self, modules: Sequence[str], environment: Mapping[str, str], directory: Path) -> None:
+        """``modules`` are loaded before the first fork."""
         # What it begins with is what the kernel shows as the environment of each fork, and says to which stack they
         # belong: a longer title must not be written over it.
         environment = {**environment, "SPT_NOENV": "1"}
         super().__init__("fork-server", (), environment, directory, self._ready)
-        self._libraries = libraries
+        self._modules = modules
         self._line: Line | None = None
 
     def spawn(self) -> None:
         ours, theirs = Pipe()
         with theirs:
-            self.command = [sys.executable, "-u", "-m", __name__, str(theirs.fileno()), *self._libraries]
+            self.command = [sys.executable, "-u", "-m", __name__, str(theirs.fileno()), *self._modules]
             self.start = partial(execute, pass_fds=[theirs.fileno()])
             super().spawn()
         self._line = Line(ours)
@@ -119,9 +119,9 @@ class ForkServer(Child):
         return self._line is not None and self._line.ready and not self._line.cut
 
 
-def serve(connection: Connection, libraries: Sequence[str]) -> None:
+def serve(connection: Connection, modules: Sequence[str]) -> None:
     """The server's own process, until the other end of the line is closed. What it has started goes on then."""
-    for each in libraries:
+    for each in modules:
         importlib.import_module(each)
     setproctitle.getproctitle()  # it looks for its place in memory now
     gc.collect()

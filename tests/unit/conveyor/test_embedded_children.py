@@ -1,5 +1,7 @@
 """What each process of ``conveyor run`` is told, and which servers it brings."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from chassis.errors import SettingsError
 from chassis.settings import Settings, read
 from conveyor import servers as servers_module
-from conveyor.children import Children, url_of, variables
+from conveyor.children import LIBRARIES, OWN, Children, url_of, variables
 from conveyor.embedded import rabbitmq
 from conveyor.embedded.processes import EmbeddedError
 from conveyor.embedded.supervisor import Supervisor
@@ -56,6 +58,17 @@ def test_a_process_is_told_its_own_urls_only(children: dict[str, Child], name: s
 def test_every_process_of_ours_understands_its_environment(children: dict[str, Child]) -> None:
     for child in children.values():
         assert child.name == "fork-server" or read(child.environment).currency == "GBP"
+
+
+def test_what_is_loaded_before_a_fork_reads_no_settings_and_starts_no_thread() -> None:
+    # A fork would find the settings of the fork server in place of its own, and a lock that nobody gives back.
+    code = (
+        f"import importlib, sys, threading\nfor each in {(*LIBRARIES, *OWN)!r}: importlib.import_module(each)\n"
+        "from chassis.settings import settings\n"
+        "print('celeryconfig' in sys.modules, settings.cache_info().misses, threading.active_count())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["False", "0", "1"]
 
 
 def test_only_flower_is_told_its_password(children: dict[str, Child]) -> None:
