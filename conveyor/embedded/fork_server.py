@@ -24,6 +24,8 @@ from conveyor.embedded.unit import Child
 
 #: The exit code of a fork whose server has ended before it.
 UNKNOWN = 255
+#: Seconds that a server may take to answer; it may still be loading.
+PATIENCE = 30.0
 
 
 class Line:
@@ -36,10 +38,10 @@ class Line:
         self.cut = False
 
     def ask(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
-        """Have a process started; its pid. Raises EmbeddedError where the server has ended."""
+        """Have a process started; its pid. Raises EmbeddedError where the server has ended, or does not answer."""
         try:
             self._connection.send((list(command), dict(environment), str(log)))
-            while True:
+            while self._connection.poll(PATIENCE):
                 pid, code = self._connection.recv()
                 self._note(pid, code)
                 if pid and code is None:
@@ -47,6 +49,8 @@ class Line:
         except (OSError, EOFError) as error:
             self.cut = True
             raise EmbeddedError("the fork server has ended") from error
+        self.cut = True
+        raise EmbeddedError(f"the fork server does not answer within {PATIENCE:g} s")
 
     def exit_code(self, pid: int) -> int | None:
         """The exit code of this process, once; None while it runs."""
@@ -111,7 +115,11 @@ class ForkServer(Child):
         if self._line is None:
             raise EmbeddedError("the fork server does not run")
         log.touch(mode=0o600)
-        return Forked(self._line.ask(command, environment, log), self._line)
+        try:
+            return Forked(self._line.ask(command, environment, log), self._line)
+        except EmbeddedError:
+            self.kill()  # it may only hang; the supervisor starts another
+            raise
 
     def _ready(self) -> bool:
         if self._line is not None:
@@ -126,14 +134,14 @@ def serve(connection: Connection, modules: Sequence[str]) -> None:
     setproctitle.getproctitle()  # it looks for its place in memory now
     gc.collect()
     gc.freeze()  # a collection in a fork would write to, and so copy, what they share
-    reader, writer = os.pipe()
+    deaths, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writer)
     connection.send((0, None))
     while True:
-        if reader in wait([connection, reader]):
-            os.read(reader, 4096)
+        if deaths in wait([connection, deaths]):
+            os.read(deaths, 4096)
             for ended in _ended():
                 connection.send(ended)
         if not connection.poll():
@@ -142,15 +150,20 @@ def serve(connection: Connection, modules: Sequence[str]) -> None:
             command, environment, log = connection.recv()
         except EOFError:
             return
+        born, bearing = os.pipe()
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()
             connection.close()
-            os.close(reader)
-            os.close(writer)
+            for each in (deaths, writer, born, bearing):
+                os.close(each)
             _become(command, environment, log)
             return
+        os.close(bearing)
+        os.read(born, 1)  # nothing comes; it ends when the fork leads a group that can be killed
+        os.close(born)
         connection.send((pid, None))
 
 
@@ -168,7 +181,6 @@ def _ended() -> Iterator[tuple[int, int]]:
 
 def _become(command: list[str], environment: dict[str, str], log: str) -> None:
     """What the command says; the interpreter then ends as after any program."""
-    os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     for number in (1, 2):
         os.dup2(output, number)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from conveyor.embedded import fork_server
 from conveyor.embedded.fork_server import UNKNOWN, ForkServer
 from conveyor.embedded.processes import EmbeddedError, Process, Record, end_left_behind, inherited, started
 from conveyor.embedded.supervisor import StopRequested, Supervisor
@@ -299,6 +300,14 @@ def test_a_fork_outlives_its_server_and_its_end_is_noticed_all_the_same(forking:
         forking.child("another", SERVES).spawn()
     child.kill()
     assert child.ending() == f"ended with exit code {UNKNOWN}"
+
+
+def test_a_server_that_hangs_is_not_waited_for_forever(forking: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server, "PATIENCE", 0.2)
+    os.kill(forking.server.pid() or 0, signal.SIGSTOP)
+    with pytest.raises(EmbeddedError, match="does not answer within 0.2 s"):
+        forking.child("worker", SERVES).spawn()
+    assert not forking.server.alive()
 
 
 def test_a_server_that_was_killed_is_started_again_and_serves(forking: Stage) -> None:
