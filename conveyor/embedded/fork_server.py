@@ -157,8 +157,8 @@ def serve(connection: Connection, modules: Sequence[str]) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
             connection.close()
-            for each in (deaths, writer, born, bearing):
-                os.close(each)
+            for number in (deaths, writer, born, bearing):
+                os.close(number)
             _become(command, environment, log)
             return
         os.close(bearing)
