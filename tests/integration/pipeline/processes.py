@@ -169,9 +169,13 @@ class Pipeline:
             process.kill()
 
     def publish(self, queue: str, *messages: Strange) -> None:
-        """Any bytes into a queue, as a stranger may."""
+        """Any bytes into a queue, as a stranger may; they are in it then.
+
+        Without confirms a quorum queue may not have the last ones yet when the connection ends, and never gets them.
+        """
         ordinary = {"content_type": "application/json", "content_encoding": "utf-8"}
-        with Connection(self.environment["CONVEYOR_BROKER_URL"]) as connection, connection.channel() as channel:
+        confirmed = Connection(self.environment["CONVEYOR_BROKER_URL"], transport_options={"confirm_publish": True})
+        with confirmed as connection, connection.channel() as channel:
             for each in messages:
                 properties = {name: value for name, value in (ordinary | each.properties).items() if value}
                 sent = amqp.Message(each.body, application_headers=each.headers, delivery_mode=2, **properties)
