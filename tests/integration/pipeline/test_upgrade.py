@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -48,13 +48,17 @@ PLACE = ("inventory.check_availability", "sales.record_inventory_response", "inv
 CANCEL = ("delivery.cancel_delivery", "inventory.release_stock", "sales.update_order_status")
 LAST_OF_PLACE = PLACE[-2:]
 HOPS = {*pairwise(PLACE), *pairwise(CANCEL)}
+#: The services whose workers are ours, one after the other: each pair of services works in both mixtures. Where both
+#: releases have a worker, the broker's turns may send every order along the same two paths.
+UPGRADED = ({"sales"}, {"sales", "inventory"}, {"inventory"}, {"inventory", "delivery"}, {"delivery"},
+            {"delivery", "sales"}, {*SERVICES})  # fmt: skip
 
 
 class Shop:
     """The HTTP side of one release, and what happens to the orders that come in through it."""
 
     def __init__(self, pipeline: Pipeline, tree: Path, *services: str) -> None:
-        self.pipeline = pipeline
+        self.pipeline, self.tree = pipeline, tree
         self.ports = {each: free_port() for each in services}
         for each, port in self.ports.items():
             pipeline.start("serve", each, wait=False, tree=tree, **{f"CONVEYOR_{each.upper()}_PORT": str(port)})
@@ -159,18 +163,35 @@ def _orders_in_flight(pipeline: Pipeline, old: Shop, product: str) -> list[UUID]
 
 def _orders_through_both(pipeline: Pipeline, old: Shop, new: Shop, product: str) -> tuple[set[UUID], list[UUID]]:
     """Orders and cancels through both releases, until each hand-over has gone from old to new and from new to old."""
-    orders: set[UUID] = set()
-    cancelled: list[UUID] = []
+    orders, cancelled = _round(pipeline, (old, new) * 5, product)
+    for services in UPGRADED:
+        _have_workers(pipeline, old.tree, services)
+        more, more_cancelled = _round(pipeline, (old, new), product)
+        orders |= more
+        cancelled += more_cancelled
     wanted = {(hop, trees) for hop in HOPS for trees in (("before", ""), ("", "before"))}
-    for _ in range(40):
-        more = [shop.place(product) for shop in (old, new) * 5]
-        pipeline.wait_for(more, Pending_Shipment=10)
-        orders |= {*more}
-        cancelled += [shop.cancel(each) for shop, each in zip((new, old) * 3, more, strict=False)]
-        wait_until(lambda now=more: pipeline.statuses(now).get("Cancelled") == 6)
-        if wanted <= _crossed(pipeline):
-            return orders, cancelled
-    raise AssertionError(f"these hand-overs were never made: {wanted - _crossed(pipeline)}")
+    assert wanted - _crossed(pipeline) == set(), "hand-overs that were never made"
+    return orders, cancelled
+
+
+def _round(pipeline: Pipeline, shops: Sequence[Shop], product: str) -> tuple[set[UUID], list[UUID]]:
+    """An order through each shop, shipped, and half of them cancelled by the shop that did not take them."""
+    orders = [shop.place(product) for shop in shops]
+    pipeline.wait_for(orders, Pending_Shipment=len(orders))
+    cancelled = [shop.cancel(each) for shop, each in zip(reversed(shops), orders[::2], strict=False)]
+    pipeline.wait_for(cancelled, Cancelled=len(cancelled))
+    return {*orders}, cancelled
+
+
+def _have_workers(pipeline: Pipeline, tree_before: Path, upgraded: set[str]) -> None:
+    """One worker a service: ours for these, the release before's for the others."""
+    names = {each: (f"worker-{each}-{tree_before.name}", f"worker-{each}") for each in SERVICES}
+    for service, (older, newer) in names.items():
+        if (newer if service in upgraded else older) not in pipeline.running:
+            pipeline.start("worker", service, wait=False, tree=ROOT if service in upgraded else tree_before)
+    pipeline.wait_for_ready()
+    unwanted = {older if service in upgraded else newer for service, (older, newer) in names.items()}
+    pipeline.end(*unwanted & {*pipeline.running})
 
 
 def _crossed(pipeline: Pipeline) -> set[Any]:
