@@ -1,114 +1,31 @@
 """Group commit: requests that arrive while another's transaction is under way share the next one.
 
-A commit waits for the disk whatever it holds, and set-based SQL costs little more for ten rows than for one. So the
-first request that finds nobody at work leads: it takes everything that waits, itself included, does it in one
-transaction, and hands the lead to the first of those that have come meanwhile. Alone, a request waits for nobody.
-
-The name and the idea are PostgreSQL's and InnoDB's, there one level down.
+A commit waits for the disk, whatever it holds. Name and idea are PostgreSQL's and InnoDB's, there one level down.
 """
 
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from chassis.database import Fault, fault_of, transaction
+from chassis.database import transaction
 from chassis.errors import AppError
-
-Asked = TypeVar("Asked")
-Done = TypeVar("Done")
+from chassis.together import Asked, Done, Together
 
 #: Does all of these in one transaction, set-wise: an answer or a refusal for each, in their order. A refusal has
 #: written nothing. Never commits.
 Work = Callable[[Session, list[Asked]], Sequence[Done | AppError]]
 
 
-class _Turn(Generic[Asked, Done]):
-    """One request's place in the line."""
-
-    def __init__(self, asked: Asked, size: int) -> None:
-        self.asked = asked
-        self.size = size
-        self.outcome: Done | BaseException | None = None
-        self.leads = False
-        self._called = threading.Lock()
-        self._called.acquire()
-
-    def wait(self) -> None:
-        """Until there is an outcome, or it is this one's turn to lead."""
-        self._called.acquire()
-
-    def call(self) -> None:
-        self._called.release()
-
-
-class GroupCommit(Generic[Asked, Done]):
-    """What one process's threads ask for at the same time, done together. Any number of threads may ask."""
+class GroupCommit(Together[Asked, Done]):
+    """What one process's threads ask for at the same time, done in one transaction, answered once committed."""
 
     def __init__(
         self, sessions: sessionmaker[Session], work: Work[Asked, Done], size_of: Callable[[Asked], int], most: int
     ) -> None:
         """A transaction takes requests up to a total size of ``most``; one that is larger goes alone."""
-        self._sessions = sessions
-        self._work = work
-        self._size_of = size_of
-        self._most = most
-        self._lock = threading.Lock()
-        self._waiting: deque[_Turn[Asked, Done]] = deque()
-        self._led = False
 
-    def __call__(self, asked: Asked) -> Done:
-        """This request's answer, committed. Raises its refusal, and what the transaction raised."""
-        turn: _Turn[Asked, Done] = _Turn(asked, self._size_of(asked))
-        with self._lock:
-            self._waiting.append(turn)
-            turn.leads, self._led = not self._led, True
-        if not turn.leads:
-            turn.wait()
-        if turn.leads:
-            self._lead(turn)
-        if isinstance(turn.outcome, BaseException):
-            raise turn.outcome
-        return turn.outcome  # type: ignore[return-value]
+        def commit(group: list[Asked]) -> Sequence[Done | AppError]:
+            with transaction(sessions) as session:
+                return work(session, group)
 
-    def _lead(self, leader: _Turn[Asked, Done]) -> None:
-        group = self._next_group()
-        try:
-            self._settle(group)
-        finally:
-            with self._lock:
-                successor = self._waiting[0] if self._waiting else None
-                self._led = successor is not None
-                if successor is not None:
-                    successor.leads = True
-            for each in group:
-                if each is not leader:
-                    each.call()
-            if successor is not None:
-                successor.call()
-
-    def _next_group(self) -> list[_Turn[Asked, Done]]:
-        """The leader, who is first in the line, and whoever fits in beside it."""
-        with self._lock:
-            group = [self._waiting.popleft()]
-            room = self._most - group[0].size
-            while self._waiting and self._waiting[0].size <= room:
-                group.append(self._waiting.popleft())
-                room -= group[-1].size
-        return group
-
-    def _settle(self, group: list[_Turn[Asked, Done]]) -> None:
-        """Give each its outcome. What is wrong with one of them is no fate of the others: then each goes alone."""
-        try:
-            with transaction(self._sessions) as session:
-                outcomes: list[Done | BaseException] = [*self._work(session, [each.asked for each in group])]
-        except BaseException as error:
-            if len(group) > 1 and isinstance(error, Exception) and fault_of(error) is not Fault.AWAY:
-                for each in group:
-                    self._settle([each])
-                return
-            outcomes = [error] * len(group)
-        for each, outcome in zip(group, outcomes, strict=True):
-            each.outcome = outcome
+        super().__init__(commit, size_of, most)

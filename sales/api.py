@@ -14,7 +14,7 @@ from chassis.errors import Stale
 from chassis.group_commit import GroupCommit
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
-from chassis.reading import reading
+from chassis.reading import ReadTogether
 from chassis.web import check_version, correlation_id, database, etag, request_key
 from sales import queries, schemas, service
 from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, TooManyOpenOrders, UnknownCustomer
@@ -57,8 +57,7 @@ def list_orders(filters: Mapping[str, Any]) -> Any:
 @refuses(blueprint, OrderNotFound)
 def show_order(order_id: UUID) -> Answer:
     """An order"""
-    with reading(database()) as connection:
-        return _tagged(queries.order_with_items(connection, order_id), 200)
+    return _tagged(_show(order_id), 200)
 
 
 @blueprint.get("/orders/<uuid:order_id>/events")
@@ -138,6 +137,12 @@ def _place(draft: Draft) -> Placed:
     """Together with the requests that came at the same moment."""
     placing: GroupCommit[Draft, Placed] = current_app.extensions["placing"]
     return placing(draft)
+
+
+def _show(order_id: UUID) -> dict[str, Any]:
+    """Together with the orders that others look for at the same moment."""
+    showing: ReadTogether[UUID, dict[str, Any]] = current_app.extensions["showing"]
+    return showing(order_id)
 
 
 def _cancel(order_id: UUID, reason: str | None = None) -> Answer:

@@ -1,16 +1,19 @@
 """The sales web app."""
 
 from flask import Flask
+from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database
 from chassis.group_commit import GroupCommit
 from chassis.outbox import MOST_LINES
+from chassis.reading import ReadTogether
 from chassis.settings import Settings
 from chassis.settings import settings as read_settings
 from chassis.web import create_base_app, database_check
 from sales import api, operator_api
 from sales.backlog import Backlog
 from sales.placing import place_orders
+from sales.queries import orders_with_items
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -19,6 +22,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     sessions = open_database("sales", settings, backlog=Backlog(settings.max_open_orders))
     blueprints = [api.blueprint, operator_api.blueprint]
     app = create_base_app("sales", settings, blueprints, {"database": database_check(sessions)})
+    attach(app, sessions)
+    return app
+
+
+def attach(app: Flask, sessions: sessionmaker[Session]) -> None:
+    """Let the app's requests find this database, alone or together."""
     app.extensions["database"] = sessions
     app.extensions["placing"] = GroupCommit(sessions, place_orders, lambda draft: draft.size, MOST_LINES)
-    return app
+    app.extensions["showing"] = ReadTogether(sessions, orders_with_items)

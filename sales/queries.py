@@ -12,8 +12,8 @@ from chassis.paging import page, read_cursor, write_cursor
 from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
 from sales.models import customers, order_events, order_items, order_sagas, orders, quarantine, quarantine_actions
 
-#: An order and its lines in one statement.
-_ORDER = text("""
+#: Orders and their lines in one statement.
+_ORDERS = text("""
     SELECT id, customer_id, status, reason, total_amount, currency, delivery_address, delivery_status, needs_attention,
         version, created_at, updated_at, (
             SELECT coalesce(json_agg(json_build_object(
@@ -21,17 +21,24 @@ _ORDER = text("""
             ) ORDER BY id), '[]')
             FROM order_items WHERE order_id = orders.id
         ) AS items
-    FROM orders WHERE id = :order_id
+    FROM orders WHERE id = ANY(CAST(:order_ids AS uuid[]))
 """)
 
 
 def order_with_items(session: Session | Connection, order_id: UUID) -> dict[str, Any]:
     """An order as its customer sees it, its lines in the order in which they were given. Raises OrderNotFound."""
-    row = session.execute(_ORDER, {"order_id": order_id}).one_or_none()
-    if row is None:
-        raise OrderNotFound(order_id)
-    reasons = _attention_reasons(session, [row.id] if row.needs_attention else [])
-    return {**row._mapping, "attention_reason": reasons.get(row.id)}
+    (order,) = orders_with_items(session, [order_id])
+    if isinstance(order, OrderNotFound):
+        raise order
+    return order
+
+
+def orders_with_items(session: Session | Connection, order_ids: Sequence[UUID]) -> list[dict[str, Any] | OrderNotFound]:
+    """``order_with_items`` for each of these; one that is not there is an OrderNotFound in its place."""
+    rows = session.execute(_ORDERS, {"order_ids": [str(each) for each in order_ids]}).all()
+    reasons = _attention_reasons(session, [row.id for row in rows if row.needs_attention])
+    found = {row.id: {**row._mapping, "attention_reason": reasons.get(row.id)} for row in rows}
+    return [found.get(each) or OrderNotFound(each) for each in order_ids]
 
 
 def with_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:

@@ -11,12 +11,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
-from chassis.group_commit import GroupCommit
 from chassis.settings import Settings
 from sales import following, pricing
-from sales.app import create_app
+from sales.app import attach, create_app
 from sales.messages import CatalogueEntry, InventoryResponse, StatusUpdate
-from sales.placing import place_orders
 
 Sessions = sessionmaker[Session]
 
@@ -27,8 +25,7 @@ class Shop:
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         app = create_app(Settings(sales_database_url="postgresql://nobody@127.0.0.1:1/replaced"))
-        app.extensions["database"] = sessions
-        app.extensions["placing"] = GroupCommit(sessions, place_orders, lambda draft: draft.size, 2_000)
+        attach(app, sessions)
         self.http: FlaskClient = app.test_client()
         details = {"name": "Ada", "email": f"{uuid7().hex}@example.com", "address": "12 Rue de la Paix"}
         self.customer: dict[str, Any] = self.http.post("/customers", json=details).json
