@@ -4,6 +4,7 @@ A request is refused before anything is changed: unknown fields by name, text th
 quotes, money with fractions of a cent.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from chassis.database import LARGEST_AMOUNT
+
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Body(Schema):
@@ -35,7 +38,7 @@ class Text(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options)
-        if "\x00" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        if _NOT_STORABLE.search(text):
             raise ValidationError("Contains a character that cannot be stored.")
         if self._least and not text.strip():
             raise ValidationError("Must not be blank.")

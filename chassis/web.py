@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from chassis.answers import JsonAnswers
 from chassis.database import Fault, fault_of
 from chassis.documents import Document, complete, describe_money, publish
 from chassis.errors import AppError, Invalid, Stale, Unavailable, Unsupported
@@ -47,6 +48,7 @@ def create_base_app(
     ``document`` makes the OpenAPI document, where it is not the blueprints'.
     """
     app = Flask(name, static_folder=None)
+    app.json = JsonAnswers(app)
     app.url_map.merge_slashes = False  # what werkzeug would answer instead of 404 is a redirect, as an HTML page
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,

@@ -7,8 +7,8 @@ from typing import cast
 
 import msgspec
 from flask import Flask, Response, current_app, json, request
-from werkzeug.datastructures import Headers
 
+from chassis.answers import Finished
 from chassis.errors import AppError
 from chassis.web import CORRELATION_HEADER, DIGEST_HEADER, correlation_id, idempotency_key, request_digest
 from gateway_app.idempotency import Keys
@@ -21,14 +21,6 @@ HEALTH_TIMEOUT = 1.0
 
 #: What of a client's request reaches the service, by its name in the WSGI environment.
 _PASSED_ON = (("CONTENT_TYPE", "Content-Type"), ("HTTP_ACCEPT", "Accept"), ("HTTP_IF_MATCH", "If-Match"))
-
-
-class PassedOn(Response):
-    """A service's answer; Flask need not look through its headers once more."""
-
-    def get_wsgi_headers(self, environ: object) -> Headers:
-        """The headers as they go out."""
-        return self.headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ def forwarding(route: Route) -> Callable[..., Response]:
         wish = wish_of(route, ids, answer)
         if wish is not None:
             answer = door().waiting.hold(answer, wish, {CORRELATION_HEADER: correlation_id()})
-        return PassedOn(answer.body, answer.status, answer.headers)
+        return Finished(answer.body, answer.status, answer.headers)
 
     return view
 

@@ -3,12 +3,22 @@
 from typing import Any
 
 import pytest
+from flask import Response, jsonify
 from flask.testing import FlaskClient
+from marshmallow import Schema, fields
 
 from chassis.blueprints import Blueprint
 from chassis.errors import Conflict
 from chassis.settings import Settings
 from chassis.web import check_version, correlation_id, create_base_app, request_digest, request_key
+
+
+class Lamp(Schema):
+    """A schema whose fields are not in the order of the alphabet."""
+
+    sku = fields.String()
+    price = fields.String()
+    name = fields.String()
 
 
 @pytest.fixture
@@ -29,6 +39,15 @@ def client() -> FlaskClient:
     @routes.route("/refused", methods=["GET"])
     def refused() -> None:
         raise Conflict("Not now.", errors=[{"field": "x", "message": "y"}], headers={"Retry-After": "7"}, by="whom")
+
+    @routes.route("/lamp", methods=["GET"])
+    @routes.response(200, Lamp)
+    def lamp() -> dict[str, str]:
+        return {"name": "Lampe à pétrole", "price": "5.00", "sku": "lamp"}
+
+    @routes.route("/half", methods=["GET"])
+    def half() -> Response:
+        return jsonify({"half": "of a pair: \ud800"})
 
     def down() -> None:
         raise OSError("a secret of the inside")
@@ -116,3 +135,15 @@ def test_an_app_that_misses_something_is_alive_and_not_ready_and_keeps_its_secre
     ready = client.get("/health/ready")
     assert (ready.status_code, ready.json["code"], ready.json["down"]) == (503, "unavailable", ["shelf"])
     assert "secret" not in ready.text
+
+
+def test_an_answer_has_its_fields_in_the_order_of_the_schema_and_says_how_long_it_is(client: FlaskClient) -> None:
+    answer = client.get("/lamp")
+    assert answer.text == '{"sku":"lamp","price":"5.00","name":"Lampe à pétrole"}'
+    assert (answer.content_type, answer.content_length) == ("application/json", len(answer.data))
+    assert client.head("/lamp").content_length == len(answer.data)
+
+
+def test_what_utf_8_cannot_spell_is_answered_too(client: FlaskClient) -> None:
+    answer = client.get("/half")
+    assert (answer.status_code, answer.json) == (200, {"half": "of a pair: \ud800"})
