@@ -3,9 +3,13 @@
 What is bound with ``structlog.contextvars`` (correlation id, order) is on every line until it is cleared.
 """
 
+import json
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import structlog
 
 from chassis.settings import Settings
@@ -23,7 +27,7 @@ def configure_logs(settings: Settings, process: str) -> None:
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if people
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(_json)
     )
     errors = [] if people else [structlog.processors.format_exc_info]
     level = logging.getLevelNamesMapping()[settings.log_level]
@@ -43,3 +47,14 @@ def configure_logs(settings: Settings, process: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+
+
+def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:
+    """A line in ASCII, which every terminal and file can hold."""
+    try:
+        line = msgspec.json.encode(event, enc_hook=default)
+        if line.isascii():
+            return line.decode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        pass
+    return json.dumps(msgspec.to_builtins(event, enc_hook=default))

@@ -1,0 +1,52 @@
+"""What the processes write: one line an event, whatever is in it."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import structlog
+
+from chassis.logs import configure_logs
+from chassis.settings import Settings
+
+ORDER = UUID("0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4")
+
+
+@pytest.fixture(autouse=True)
+def _configured_as_before() -> Iterator[None]:
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def written(capsys: pytest.CaptureFixture[str], **facts: Any) -> str:
+    """The line about an event of these facts."""
+    configure_logs(Settings(), "worker-sales")
+    structlog.get_logger().info("step", **facts)
+    return capsys.readouterr().err
+
+
+def test_a_line_is_a_json_object_with_its_process_level_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    line = json.loads(written(capsys, order_id=ORDER, reason=None))
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "process": "worker-sales",
+        "level": "info",
+        "event": "step",
+        "order_id": str(ORDER),
+        "reason": None,
+    }
+
+
+@pytest.mark.parametrize("text", ["plain", "two\nlines", "Lampe à pétrole", "half of a pair: \ud800"])
+def test_any_text_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    line = written(capsys, reason=text, order_id=ORDER, path=Path("x"))
+    assert (line.isascii(), line.count("\n")) == (True, 1)
+    assert json.loads(line).items() >= {"reason": text, "order_id": str(ORDER), "path": repr(Path("x"))}.items()
