@@ -1,8 +1,8 @@
 """``Prefer: wait=N`` (RFC 7240): hold an answer until the order's saga has ended, N seconds at most.
 
-Subscribe first, then read, then wait, then read again: whatever happens between two of these is seen by the next. An
-announcement can still be lost on its way into Redis, so the order is read every few seconds anyway; without Redis it is
-read more often.
+Subscribe first, then wait, read, and wait again: whatever is announced from then on is heard. What was announced before
+that, or is lost on its way into Redis, is found by reading the order anyway: after a moment, then every few seconds;
+without Redis more often.
 """
 
 import threading
@@ -21,7 +21,9 @@ from gateway_app.upstream import Answer, Request, Upstream
 #: The longest wait (seconds) that a client may ask for.
 LONGEST_WAIT = 30
 
-#: How often (seconds) the order is read by one who listens, and by one who cannot: the first and the longest pause.
+#: Seconds before the order is read for the first time: at once it would be under way still, and be slowed down by that.
+FIRST_PAUSE = 0.25
+#: How often (seconds) it is read by one who listens, and by one who cannot: the first and the longest pause.
 LISTENING_PAUSE = 2.0
 POLLING_PAUSE, LONGEST_POLLING_PAUSE = 0.05, 1.0
 
@@ -84,7 +86,7 @@ class Waiting:
         if not self._places.acquire(blocking=False):
             return answer
         try:
-            order, ended = self._wait(wish, headers)
+            order, ended = (answer, True) if _ended(answer, wish) else self._wait(answer, wish, headers)
         finally:
             self._places.release()
         if order is None:
@@ -93,11 +95,13 @@ class Waiting:
         applied = {"Preference-Applied": f"wait={wish.seconds}"}
         return Answer(status, {**answer.headers, **order.headers, **applied}, order.body)
 
-    def _wait(self, wish: Wish, headers: dict[str, str]) -> tuple[Answer | None, bool]:
+    def _wait(self, answer: Answer, wish: Wish, headers: dict[str, str]) -> tuple[Answer | None, bool]:
         """The order as it was read last, and whether its saga has ended."""
+        first_pause = 0.0 if "Idempotent-Replayed" in answer.headers else FIRST_PAUSE
         deadline = time.monotonic() + wish.seconds
-        order, ended, announced = None, False, False
+        order, ended = None, False
         with self._listening(wish.order_id) as wait:
+            announced = wait(min(wish.seconds, first_pause))
             while True:
                 left = deadline - time.monotonic()
                 newest = self._read(wish.order_id, headers, min(max(left, 1.0), self._read_timeout))
@@ -146,7 +150,7 @@ def _polling() -> Wait:
     return wait
 
 
-def _ended(order: Answer, wish: Wish, announced: bool) -> bool:
+def _ended(order: Answer, wish: Wish, announced: bool = False) -> bool:
     """Whether nothing more happens to the order by itself.
 
     A parcel's move may be refused, and the order is then as it was before: what tells is the announcement.

@@ -16,6 +16,7 @@ from chassis.settings import Settings
 from conveyor.embedded.processes import free_port
 from conveyor.embedded.valkey import Valkey
 from gateway_app.app import create_app
+from gateway_app.waiting import FIRST_PAUSE
 
 ORDER = {"customer_id": str(uuid4()), "items": []}
 WAIT = {"Prefer": "wait=10"}
@@ -130,7 +131,25 @@ def test_the_order_is_read_once_the_subscription_is_confirmed_and_not_before(
 
     sales.meddle = note
     client.post("/orders", json=ORDER, headers=WAIT)
-    assert times["GET"] - times["POST"] > 0.25
+    assert times["GET"] - times["POST"] > FIRST_PAUSE + 0.25
+
+
+def test_an_order_that_ends_soon_is_read_once(
+    client: FlaskClient, sales: Any, saga: Saga, valkey: Valkey, until: Callable[..., Any]
+) -> None:
+    answer = in_background(lambda: client.post("/orders", json=ORDER, headers=WAIT))
+    with valkey.client() as redis:
+        until(redis.pubsub_channels)
+    saga.end("Pending Shipment")
+    assert answer.result(1.5).json["status"] == "Pending Shipment"
+    assert sales.reads() == 1
+
+
+def test_an_order_that_has_ended_is_not_read_again(client: FlaskClient, sales: Any) -> None:
+    order_id = str(uuid4())
+    sales.orders[order_id] = {"id": order_id, "status": "Cancelled"}
+    answer = client.post(f"/orders/{order_id}/cancel", headers=WAIT)
+    assert (answer.status_code, answer.json["status"], sales.reads()) == (200, "Cancelled", 0)
 
 
 def test_when_the_time_is_up_the_answer_is_the_order_as_it_is(client: FlaskClient) -> None:
@@ -199,7 +218,9 @@ def test_a_replayed_order_can_be_waited_for(client: FlaskClient, sales: Any, sag
     key = {"Idempotency-Key": str(uuid4())}
     client.post("/orders", json=ORDER, headers=key)
     saga.end("Pending Shipment")
+    began = time.monotonic()
     answer = client.post("/orders", json=ORDER, headers={**key, **WAIT})
+    assert time.monotonic() - began < FIRST_PAUSE  # it may have ended long ago
     assert (answer.status_code, answer.json["status"]) == (201, "Pending Shipment")
     assert answer.headers["Idempotent-Replayed"] == "true"
 
