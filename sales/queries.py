@@ -35,10 +35,11 @@ def order_with_items(session: Session | Connection, order_id: UUID) -> dict[str,
 
 def orders_with_items(session: Session | Connection, order_ids: Sequence[UUID]) -> list[dict[str, Any] | OrderNotFound]:
     """``order_with_items`` for each of these; one that is not there is an OrderNotFound in its place."""
-    rows = session.execute(_ORDERS, {"order_ids": [str(each) for each in order_ids]}).all()
+    asked = [str(each) for each in order_ids]
+    rows = session.execute(_ORDERS, {"order_ids": asked}).all()
     reasons = _attention_reasons(session, [row.id for row in rows if row.needs_attention])
-    found = {row.id: {**row._mapping, "attention_reason": reasons.get(row.id)} for row in rows}
-    return [found.get(each) or OrderNotFound(each) for each in order_ids]
+    found = {str(row.id): {**row._mapping, "attention_reason": reasons.get(row.id)} for row in rows}
+    return [found.get(name) or OrderNotFound(each) for name, each in zip(asked, order_ids, strict=True)]
 
 
 def with_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:

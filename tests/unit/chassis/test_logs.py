@@ -20,6 +20,7 @@ ORDER = UUID("0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4")
 def _configured_as_before() -> Iterator[None]:
     before, root = structlog.get_config(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    structlog.contextvars.clear_contextvars()  # a test of a request may have left its id
     yield
     structlog.configure(**before)
     root.handlers[:] = handlers
