@@ -101,7 +101,7 @@ class Waiting:
         deadline = time.monotonic() + wish.seconds
         order, ended = None, False
         with self._listening(wish.order_id) as wait:
-            announced = wait(min(wish.seconds, first_pause))
+            announced = wait(first_pause)
             while True:
                 left = deadline - time.monotonic()
                 newest = self._read(wish.order_id, headers, min(max(left, 1.0), self._read_timeout))
