@@ -2,10 +2,11 @@
 
 from typing import Any
 
-import msgspec
 from flask import Response
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers
+
+from chassis.json_text import write_json
 
 
 class Finished(Response):
@@ -24,9 +25,4 @@ class JsonAnswers(DefaultJSONProvider):
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         """The answer to a request, as Flask's ``jsonify`` makes it."""
-        document = self._prepare_response_obj(args, kwargs)
-        try:
-            body = msgspec.json.encode(document)
-        except UnicodeEncodeError:  # half of a surrogate pair: JSON can spell it, UTF-8 cannot
-            body = self.dumps(document).encode()
-        return Finished(body, mimetype=self.mimetype)
+        return Finished(write_json(self._prepare_response_obj(args, kwargs)), mimetype=self.mimetype)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from chassis.json_text import write_json
 from chassis.settings import Settings
 
 
@@ -51,10 +52,7 @@ def configure_logs(settings: Settings, process: str) -> None:
 
 def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:
     """A line in ASCII, which every terminal and file can hold."""
-    try:
-        line = msgspec.json.encode(event, enc_hook=default)
-        if line.isascii():
-            return line.decode()
-    except UnicodeEncodeError:  # half of a surrogate pair
-        pass
-    return json.dumps(msgspec.to_builtins(event, enc_hook=default))
+    line = write_json(event, default)
+    if not line.isascii():
+        line = json.dumps(msgspec.to_builtins(event, enc_hook=default)).encode()
+    return line.decode()

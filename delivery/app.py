@@ -1,6 +1,7 @@
 """The web process of delivery."""
 
 from flask import Flask
+from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database
 from chassis.group_commit import GroupCommit
@@ -17,6 +18,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or settings_of_process()
     sessions = open_database("delivery", settings)
     app = create_base_app("delivery", settings, [blueprint], {"database": database_check(sessions)})
+    attach(app, sessions)
+    return app
+
+
+def attach(app: Flask, sessions: sessionmaker[Session]) -> None:
+    """Let the app's requests find this database, alone or together."""
     app.extensions["database"] = sessions
     app.extensions["following"] = GroupCommit(sessions, follow_couriers, lambda _report: 1, MOST_ORDERS)
-    return app

@@ -1,13 +1,11 @@
 """What may share a message: outbox rows merged into bundles, as few as the limits allow."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from celeryconfig import QUEUE_OF_TASK
+from chassis.json_text import read_json
 from chassis.outbox import MOST_BYTES, MOST_LINES, MOST_ORDERS
 
 
@@ -54,7 +52,7 @@ def bundles(rows: Iterable[Any]) -> Iterator[Bundle]:
     """
     filling: dict[tuple[str, str], Bundle] = {}
     for row in sorted(rows, key=lambda each: each.id):
-        orders = read(row.bundle)
+        orders = read_json(row.bundle)
         keys = {_key(order) for order in orders}
         lines = sum(_lines(order) for order in orders)
         fits = (orders, keys, lines, len(row.bundle))
@@ -71,14 +69,6 @@ def bundles(rows: Iterable[Any]) -> Iterator[Bundle]:
 
 
 # A split message may hold anything: whatever it is has to leave, or nothing behind it would.
-
-
-def read(stored: str) -> Any:
-    """A stored JSON text. PostgreSQL, and the slower reader, take half of a surrogate pair as well."""
-    try:
-        return msgspec.json.decode(stored)
-    except msgspec.DecodeError:
-        return json.loads(stored)
 
 
 def _key(order: Any) -> Any:

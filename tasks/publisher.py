@@ -5,12 +5,10 @@ batch, then wait). A message that no queue takes is returned by the broker, sinc
 is also given for a message that went nowhere.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import structlog
 from amqp.exceptions import AMQPError
 from celery import Celery
@@ -20,6 +18,7 @@ from uuid_utils.compat import uuid7
 
 from celeryconfig import EXCHANGE, QUEUE_OF_TASK, STAND_IN
 from chassis.errors import ConveyorError
+from chassis.json_text import write_json
 
 log = structlog.get_logger()
 
@@ -107,7 +106,7 @@ class Publisher:
             origin="relay",
         )
         prepared = self._channel.prepare_message(
-            _written(celerys.body),
+            write_json(celerys.body),
             content_type="application/json",
             content_encoding="utf-8",
             headers=celerys.headers,
@@ -138,14 +137,6 @@ class Publisher:
 
     def _on_return(self, _error: Exception, _exchange: str, routing_key: str, _message: Any) -> None:
         self._refused[routing_key] = "there is no such queue: run `conveyor topology`"
-
-
-def _written(body: Any) -> bytes:
-    """The body as JSON; half of a surrogate pair only the slower writer knows."""
-    try:
-        return msgspec.json.encode(body)
-    except UnicodeEncodeError:
-        return json.dumps(body).encode()
 
 
 def _seen_in_flower(bundle: list[Any]) -> str:

@@ -19,11 +19,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import QUEUE_OF_TASK
 from chassis.database import Fault, fault_of, open_database, transaction
+from chassis.json_text import read_json
 from chassis.ready import say_ready
 from chassis.settings import Settings
 from tasks import topology
 from tasks.app import app
-from tasks.bundles import Bundle, bundles, read
+from tasks.bundles import Bundle, bundles
 from tasks.publisher import BrokerAway, Outgoing, Publisher
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ class Relay:
             ready = [each for each in bundles(rows) if self._has_queue(each)]
             if ready:
                 refused = self._publisher.publish(
-                    [Outgoing(each.task, each.orders, read(each.links)) for each in ready]
+                    [Outgoing(each.task, each.orders, read_json(each.links)) for each in ready]
                 )
                 self._rest(refused)
                 ready = [each for each in ready if each.queue not in refused]

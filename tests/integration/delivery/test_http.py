@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
-from chassis.group_commit import GroupCommit
 from chassis.outbox import outbox
 from chassis.settings import Settings
 from delivery import service
-from delivery.app import create_app
+from delivery.app import attach, create_app
 from delivery.messages import CancelDelivery, CreateDelivery
 
 Sessions = sessionmaker[Session]
@@ -23,8 +22,7 @@ Sessions = sessionmaker[Session]
 def client(delivery_sessions: Sessions) -> FlaskClient:
     """A client of the app on the tests' database."""
     app = create_app(Settings(delivery_database_url="postgresql://nobody@127.0.0.1:1/replaced"))
-    app.extensions["database"] = delivery_sessions
-    app.extensions["following"] = GroupCommit(delivery_sessions, service.follow_couriers, lambda _report: 1, 64)
+    attach(app, delivery_sessions)
     return app.test_client()
 
 
