@@ -2,10 +2,12 @@
 
 Set-based SQL costs little more for ten rows than for one. So the first request that finds nobody at work leads: it
 takes everything that waits, itself included, does it at once, and hands the lead to the first of those that have come
-meanwhile. Alone, a request waits for nobody.
+meanwhile. After a group of several the next leader may give as many the time to come again. Alone, a request waits for
+nobody.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -42,20 +44,34 @@ class _Turn(Generic[Asked, Done]):
 class Together(Generic[Asked, Done]):
     """What one process's threads ask for at the same time, done together. Any number of threads may ask."""
 
-    def __init__(self, work: Work[Asked, Done], size_of: Callable[[Asked], int], most: int) -> None:
-        """A group has a total size of ``most`` at most; a request that is larger goes alone."""
+    def __init__(
+        self, work: Work[Asked, Done], size_of: Callable[[Asked], int], most: int, longest_gap: float = 0.0
+    ) -> None:
+        """A group has a total size of ``most`` at most; a request that is larger goes alone.
+
+        A group follows one of several as soon as it is of the same size, at the latest after ``longest_gap`` seconds.
+        """
         self._work = work
         self._size_of = size_of
         self._most = most
+        self._longest_gap = longest_gap
         self._lock = threading.Lock()
         self._waiting: deque[_Turn[Asked, Done]] = deque()
+        self._waiting_size = 0
         self._led = False
+        #: The size of the group before, whether that much waits, and until when to wait for it.
+        self._usual = 0
+        self._enough = threading.Event()
+        self._patient_until = 0.0
 
     def __call__(self, asked: Asked) -> Done:
         """This request's answer. Raises its refusal, and what the work raised."""
         turn: _Turn[Asked, Done] = _Turn(asked, self._size_of(asked))
         with self._lock:
             self._waiting.append(turn)
+            self._waiting_size += turn.size
+            if self._waiting_size >= self._usual:
+                self._enough.set()
             turn.leads, self._led = not self._led, True
         if not turn.leads:
             turn.wait()
@@ -66,10 +82,14 @@ class Together(Generic[Asked, Done]):
         return turn.outcome  # type: ignore[return-value]
 
     def _lead(self, leader: _Turn[Asked, Done]) -> None:
+        pause = self._patient_until - time.monotonic()
+        if pause > 0:
+            self._enough.wait(pause)
         group = self._next_group()
         try:
             self._settle(group)
         finally:
+            self._patient_until = time.monotonic() + self._longest_gap if len(group) > 1 else 0.0
             with self._lock:
                 successor = self._waiting[0] if self._waiting else None
                 self._led = successor is not None
@@ -85,10 +105,14 @@ class Together(Generic[Asked, Done]):
         """The leader, who is first in the line, and whoever fits in beside it."""
         with self._lock:
             group = [self._waiting.popleft()]
-            room = self._most - group[0].size
-            while self._waiting and self._waiting[0].size <= room:
+            size = group[0].size
+            while self._waiting and size + self._waiting[0].size <= self._most:
                 group.append(self._waiting.popleft())
-                room -= group[-1].size
+                size += group[-1].size
+            self._waiting_size -= size
+            self._usual = size
+            if self._waiting_size < size:
+                self._enough.clear()
         return group
 
     def _settle(self, group: list[_Turn[Asked, Done]]) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
@@ -42,14 +42,15 @@ def system() -> Iterator[Settings]:
 
 
 @contextmanager
-def started(code: Path | None = None) -> Iterator[Settings]:
+def started(code: Path | None = None, variables: Mapping[str, str] | None = None) -> Iterator[Settings]:
     """A stack with its data in a temporary directory; stopped and forgotten afterwards. Raises ConveyorError.
 
-    ``code``: the folder whose ``conveyor run`` it is, by default the code that runs here.
+    ``code``: the folder whose ``conveyor run`` it is, by default the code that runs here. ``variables``: settings of
+    its own, beside those of the environment.
     """
     with tempfile.TemporaryDirectory(prefix="conveyor-measured-") as folder:
         state = Path(folder) / "state"
-        environment = inherited() | own_stack(state)
+        environment = inherited() | own_stack(state) | dict(variables or {})
         if code is not None:
             environment = {name: value for name, value in environment.items() if _knows(code, name)}
             environment["PYTHONPATH"] = str(code)

@@ -25,6 +25,7 @@ import structlog
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
+from setproctitle import getproctitle
 
 from chassis.errors import SettingsError
 from chassis.logs import configure_logs
@@ -92,6 +93,7 @@ def serve_app(name: str, settings: Settings) -> None:
 def _load(name: str, host: str, port: int, settings: Settings) -> "WSGIApplication":
     """The app, made inside the worker process. Granian listens as soon as it has it."""
     configure_logs(settings, name)
+    _keep_to_a_core(settings)
     threading.Thread(target=_end_with_the_master, name="end-with-the-master", daemon=True).start()
     try:
         app: Flask = import_module(APPS[name]).create_app(settings)
@@ -122,6 +124,20 @@ def in_one_piece(app: "Flask") -> "WSGIApplication":
             return list(pieces)
 
     return answer
+
+
+def _keep_to_a_core(settings: Settings) -> None:
+    """Where there is one web process for each core, let each have its own.
+
+    A process of Python has one thread at work at a time, and these hand over to each other all the time: from core to
+    core that costs a tenth of an order. With fewer processes than cores the kernel finds better places for them.
+    """
+    if not hasattr(os, "sched_setaffinity"):  # macOS
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1 and settings.web_processes == len(cores):
+        number = int(getproctitle().rpartition("worker-")[2])  # where granian says which of its workers this is
+        os.sched_setaffinity(0, {cores[number - 1]})
 
 
 def _end_with_the_master() -> None:

@@ -3,6 +3,7 @@
 ``celery -A tasks.inventory worker -P threads -c 1`` works with nothing else said: it consumes inventory's queues only.
 """
 
+import time
 from typing import Any
 
 import msgspec
@@ -30,12 +31,18 @@ serialization.register("json", kombu_json.dumps, msgspec.json.decode, "applicati
 
 
 def consuming(service: str) -> Celery:
-    """The app, listening to this service's queues only.
+    """The app, listening to this service's queues only, behind the workers that have been there for longer.
 
     With one table of all queues, a worker started without ``-Q`` would consume them all, and dead-letter the messages
     of its neighbours as unknown tasks.
+
+    RabbitMQ gives a message to the first consumer that has room for one more (its consumer priorities). So a worker
+    takes what the older ones have no hands for, instead of every second bundle: idle, it costs nothing, and theirs is
+    the warm cache.
     """
     app.amqp.queues.select(celeryconfig.queues_of(service))
+    for queue in app.amqp.queues.consume_from.values():
+        queue.consumer_arguments = {"x-priority": -time.time_ns()}
     return app
 
 

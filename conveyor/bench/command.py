@@ -5,11 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
+from chassis.settings import PREFIX, Settings
 from conveyor.bench import compare, machine, parts, plot, table
 from conveyor.bench.printing import report
 from conveyor.bench.run import Bench, Document, Options, say
@@ -31,6 +33,9 @@ from conveyor.own_stack import is_there, system
     help="The order book to replay.  [default: the one beside BASELINE, else a small one]",
 )
 @click.option("--runs", default=3, show_default=True, type=click.IntRange(1, 100), help="Of each revision (compare).")
+@click.option(
+    "--second", metavar="NAME=VALUE", multiple=True, help="A setting of the second alone (compare); repeatable."
+)
 @click.option("--out", default=".conveyor-bench", show_default=True, type=click.Path(path_type=Path), help="A folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON document instead of the table.")
 @click.pass_context
@@ -45,6 +50,7 @@ def bench(
     naive_orders: int,
     book: Path | None,
     runs: int,
+    second: tuple[str, ...],
     out: Path,
     as_json: bool,
 ) -> None:
@@ -58,6 +64,7 @@ def bench(
       conveyor bench orders idle --orders 2000       parts of it, a quick look
       BASELINE=DIR conveyor bench                    with the naive pipeline and the SQL-only ceiling in DIR
       conveyor bench compare v0.1.0 HEAD --runs 3    two revisions in turn, each on a stack of its own
+      conveyor bench compare HEAD HEAD --second CONVEYOR_WORKERS=2
 
     \b
     orders         an ordinary load: rate, latency, CPU and memory by kind of process
@@ -88,8 +95,10 @@ def bench(
     if names[:1] == ("compare",):
         if len(names) != 3:
             raise click.UsageError("compare takes two revisions")
-        document = compare.compare(names[1:], runs, options)
+        document = compare.compare(names[1:], runs, options, dict(map(_setting, second)))
         shown, bad = compare.lines(document), bool(document["wrong"])
+    elif second:
+        raise click.UsageError("--second is for compare")
     else:
         document, shown, bad = _measured(names, options, out)
     file = out / ("compare.json" if names[:1] == ("compare",) else "bench.json")
@@ -98,6 +107,16 @@ def bench(
     click.echo(json.dumps(document, indent=2) if as_json else "\n".join(shown))
     say(f"figures: {file}")
     context.exit(1 if bad else 0)
+
+
+def _setting(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    known = {PREFIX + each.name.upper() for each in fields(Settings)}
+    if not equals or name not in known:
+        raise click.BadParameter(
+            f"{given} is not NAME=VALUE of a setting, such as CONVEYOR_WORKERS=2", param_hint="--second"
+        )
+    return name, value
 
 
 def _measured(names: tuple[str, ...], options: Options, out: Path) -> tuple[Document, Iterator[str], bool]:

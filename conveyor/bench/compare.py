@@ -1,4 +1,4 @@
-"""Two revisions of the project, measured in turn: which one is faster, on this machine, today.
+"""Two revisions of the project, or two settings of one, measured in turn: which is faster, on this machine, today.
 
 The clients and the measuring are those of the code that runs here. Of a revision nothing is used but its commands
 ``run`` and ``reconcile``, its door for orders and its tables, so it may be older than the benchmark.
@@ -26,19 +26,21 @@ FIGURES = {"completed_per_second": "orders/s", "machine_cpu_ms_per_order": "CPU 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def compare(revisions: Sequence[str], runs: int, options: Options) -> Document:
+def compare(revisions: Sequence[str], runs: int, options: Options, second_alone: Mapping[str, str]) -> Document:
     """Each of two revisions so many times, in turn, each time on a stack of its own. Raises ConveyorError.
 
+    ``second_alone``: variables that only the second's stack is started with, such as CONVEYOR_WORKERS.
     The answer has the runs of each and, for each figure, the ratio of the second's median to the first's.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     with _checked_out(revisions) as trees:
         for number in range(1, runs + 1):
-            for name, tree in trees.items():
+            for (name, tree), variables in zip(trees.items(), ({}, second_alone), strict=True):
                 say(f"run {number} of {runs}: {name}")
-                found.setdefault(name, []).append(_once(tree, options))
+                found.setdefault(name, []).append(_once(tree, variables, options))
     first, second = (_medians(each) for each in found.values())
     return {
+        "second_alone": dict(second_alone),
         "runs": found,
         "ratios": {figure: second[figure] / first[figure] for figure in FIGURES},
         "wrong": [wrong for each in found.values() for run in each for wrong in run["wrong"]],
@@ -55,6 +57,7 @@ def lines(document: Document) -> Iterator[str]:
             yield f"{title:<14}" + "".join(f" {run[figure]:>20.2f}" for run in row)
         middle = "".join(f" {each[figure]:>20.2f}" for each in medians)
         yield f"{'  median':<14}{middle} {document['ratios'][figure]:>16.3f}"
+    yield from (f"the second alone had {name}={value}" for name, value in document["second_alone"].items())
     yield from (f"WRONG: {each}" for each in document["wrong"])
 
 
@@ -62,8 +65,8 @@ def _medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {figure: statistics.median(run[figure] for run in runs) for figure in FIGURES}
 
 
-def _once(tree: Path, options: Options) -> dict[str, Any]:
-    with started(tree) as settings:
+def _once(tree: Path, variables: Mapping[str, str], options: Options) -> dict[str, Any]:
+    with started(tree, variables) as settings:
         measured = Bench(settings, options, Shop(settings)).ordinary_load("orders")
         wrong = wrong_statuses(measured, {PLACED: options.orders}) + _deviations(tree, settings)
     told = measured.document() | {"post_p99_ms": measured.post_ms["p99"], "wrong": wrong}

@@ -1,24 +1,28 @@
 """Two workers of each service, two relays of each database, two processes behind each port: no less right than one."""
 
-from collections import Counter
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
 
+import psutil
 import pytest
 import urllib3
 from uuid_utils.compat import uuid7
 
 from tests.e2e.shop import Shop, each_at_once
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, until
 
 SERVICES = ("sales", "inventory", "delivery")
+WORKERS = [f"worker-{service}{number}" for service in SERVICES for number in ("", "-2")]
 CLIENTS, ORDERS_EACH = 16, 20
 #: Every tenth product order is for the scarce one.
 SCARCE = 8
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def doubled(rabbitmq_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     two = dict.fromkeys(("workers", "relays", "web_processes"), "2")
     stack = Stack(tmp_path_factory.mktemp("e2e") / "doubled", embedded_broker="rabbitmq", **two)
@@ -43,8 +47,17 @@ def test_two_of_everything_lose_double_and_deadlock_nothing(doubled: Stack) -> N
             return [_twice(shop, draft) for draft in mine]
 
         taken = [order for some in each_at_once([lambda mine=mine: client(mine) for mine in drafts]) for order in some]
+        # A worker takes what an older one has no hands for; so one that did everything so far is tied.
+        for idle in [name for name in WORKERS if not _has_worked(doubled, name)]:
+            with _standing_still(doubled, _twin(idle)):
+
+                def has_its_turn(idle: str = idle) -> bool:
+                    taken.append(_twice(shop, _two_lines(shop, next(products), next(products))))
+                    return _has_worked(doubled, idle)
+
+                until(has_its_turn, see=lambda: len(taken))
         outcome = shop.outcome()
-        assert len(set(taken)) == CLIENTS * ORDERS_EACH == sum(outcome.values())
+        assert len(set(taken)) == len(taken) == sum(outcome.values())
         assert set(outcome) == {"Pending Shipment", "Rejected"}
         stock, ledger, held = shop.invariants(scarce)
         assert (stock, ledger, held) == (0, 0, SCARCE)
@@ -55,12 +68,30 @@ def test_two_of_everything_lose_double_and_deadlock_nothing(doubled: Stack) -> N
             service, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         )
         assert deadlocks == 0
-        worked = Counter(
-            number
-            for number in ("", "-2")
-            if '"step"' in (doubled.state / "logs" / f"worker-{service}{number}.log").read_text()
-        )
-        assert len(worked) == 2, f"one worker of {service} did everything"
+
+
+def test_as_many_web_processes_as_cores_have_a_core_each(doubled: Stack) -> None:
+    cores = os.sched_getaffinity(0)
+    for name in ("gateway", *SERVICES):
+        places = [set(each.cpu_affinity()) for each in psutil.Process(doubled.pid(name)).children()]
+        assert sorted(places, key=min) == ([{each} for each in sorted(cores)] if len(cores) == 2 else [cores] * 2)
+
+
+def _twin(worker: str) -> str:
+    return worker.removesuffix("-2") if worker.endswith("-2") else f"{worker}-2"
+
+
+def _has_worked(stack: Stack, worker: str) -> bool:
+    return '"step"' in (stack.state / "logs" / f"{worker}.log").read_text()
+
+
+@contextmanager
+def _standing_still(stack: Stack, name: str) -> Iterator[None]:
+    stack.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        stack.signal(name, signal.SIGCONT)
 
 
 def _two_lines(shop: Shop, one: str, other: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from chassis.errors import AppError, Conflict
 from chassis.group_commit import GroupCommit
+from chassis.together import Together
 
 PATIENCE = 10.0
 
@@ -58,7 +59,7 @@ class Work:
         return [Conflict("7 is taken") if each == 7 else each * 2 for each in numbers]
 
 
-def await_line(commit: GroupCommit[int, int], length: int) -> None:
+def await_line(commit: Together[int, int], length: int) -> None:
     """Until so many requests stand in line."""
     deadline = time.monotonic() + PATIENCE
     while len(commit._waiting) < length:
@@ -157,3 +158,64 @@ def test_a_database_that_is_away_is_asked_once_for_all(sessions: Sessions, work:
             with pytest.raises(OperationalError):
                 each.result(PATIENCE)
     assert [sorted(each) for each in asked] == [[1], [2, 3]]
+
+
+class Doubling:
+    """Doubles groups of numbers; each group stands still until it is let go."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.begun, self.let_go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, numbers: list[int]) -> list[int | AppError]:
+        self.groups.append(sorted(numbers))
+        self.begun.release()
+        assert self.let_go.acquire(timeout=PATIENCE)
+        return [each * 2 for each in numbers]
+
+
+@pytest.fixture
+def doubling() -> Doubling:
+    return Doubling()
+
+
+@contextmanager
+def one_waits_behind_two(doubling: Doubling, longest_gap: float) -> Iterator[Callable[[int], Future[int]]]:
+    """2 and 3 were doubled together, 4 has come meanwhile and is the next to lead. Gives the way to ask for more."""
+    together: Together[int, int] = Together(doubling, lambda number: 1, 5, longest_gap)
+    with ThreadPoolExecutor(5) as threads:
+        asked = [threads.submit(together, 1)]
+        assert doubling.begun.acquire(timeout=PATIENCE)
+        for position, number in enumerate((2, 3), 1):
+            asked.append(threads.submit(together, number))
+            await_line(together, position)
+        doubling.let_go.release()
+        assert doubling.begun.acquire(timeout=PATIENCE)
+        asked.append(threads.submit(together, 4))
+        await_line(together, 1)
+        doubling.let_go.release(3)
+        assert [each.result(PATIENCE) for each in asked[:3]] == [2, 4, 6]
+        yield lambda number: threads.submit(together, number)
+        assert asked[3].result(PATIENCE) == 8
+
+
+def test_after_a_group_of_two_the_next_leader_waits_for_a_second(doubling: Doubling) -> None:
+    with one_waits_behind_two(doubling, longest_gap=PATIENCE) as ask:
+        assert not doubling.begun.acquire(timeout=0.1)
+        assert ask(5).result(PATIENCE) == 10
+    assert doubling.groups == [[1], [2, 3], [4, 5]]
+
+
+def test_the_next_leader_waits_no_longer_than_it_may(doubling: Doubling) -> None:
+    began = time.monotonic()
+    with one_waits_behind_two(doubling, longest_gap=0.2):
+        assert doubling.begun.acquire(timeout=PATIENCE)
+        assert time.monotonic() - began >= 0.2
+    assert doubling.groups == [[1], [2, 3], [4]]
+
+
+def test_without_a_gap_the_next_leader_waits_for_nobody(doubling: Doubling) -> None:
+    with one_waits_behind_two(doubling, longest_gap=0.0) as ask:
+        assert doubling.begun.acquire(timeout=PATIENCE)
+        assert ask(5).result(PATIENCE) == 10
+    assert doubling.groups == [[1], [2, 3], [4], [5]]

@@ -1,5 +1,7 @@
 """The command line of the benchmark, as far as it starts nothing."""
 
+from typing import Any
+
 import pytest
 from click.testing import CliRunner
 
@@ -7,11 +9,20 @@ from conveyor.bench import compare
 from conveyor.bench.command import bench
 
 
+def compared(second_alone: dict[str, str]) -> dict[str, Any]:
+    """What a comparison finds of two revisions that are alike."""
+    run = {"completed_per_second": 9.0, "machine_cpu_ms_per_order": 1.0, "post_p99_ms": 1.0}
+    ratios = dict.fromkeys(compare.FIGURES, 1.0)
+    return {"runs": {"A": [run], "B": [run]}, "ratios": ratios, "wrong": [], "second_alone": second_alone}
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["orders", "fast"], "there is no part fast: ceiling, orders, naive"),
         (["compare", "HEAD"], "compare takes two revisions"),
+        (["compare", "HEAD", "HEAD", "--second", "CONVEYOR_WORKERZ=2"], "CONVEYOR_WORKERZ=2 is not NAME=VALUE"),
+        (["orders", "--second", "CONVEYOR_WORKERS=2"], "--second is for compare"),
         (["--clients", "0"], "0 is not in the range"),
     ],
 )
@@ -21,11 +32,17 @@ def test_a_wrong_command_line_is_refused_before_anything_is_started(words: list[
 
 
 def test_a_comparison_in_which_an_answer_was_wrong_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    run = {"completed_per_second": 9.0, "machine_cpu_ms_per_order": 1.0, "post_p99_ms": 1.0}
-    found = {"runs": {"A": [run], "B": [run]}, "ratios": dict.fromkeys(compare.FIGURES, 1.0), "wrong": []}
+    found = compared({})
     monkeypatch.setattr(compare, "compare", lambda *_: found)
     words = ["compare", "HEAD", "HEAD", "--out", str(tmp_path)]
     assert CliRunner().invoke(bench, words).exit_code == 0
     found["wrong"] = ["the orders are few"]
     answer = CliRunner().invoke(bench, words)
     assert (answer.exit_code, "WRONG: the orders are few" in answer.output) == (1, True)
+
+
+def test_the_second_may_have_settings_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.setattr(compare, "compare", lambda *words: compared(words[3]))
+    two = ["--second", "CONVEYOR_WORKERS=2", "--second", "CONVEYOR_RELAYS=2"]
+    answer = CliRunner().invoke(bench, ["compare", "HEAD", "HEAD", *two, "--out", str(tmp_path)])
+    assert "the second alone had CONVEYOR_WORKERS=2\nthe second alone had CONVEYOR_RELAYS=2\n" in answer.output

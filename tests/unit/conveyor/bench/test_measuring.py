@@ -118,7 +118,7 @@ def test_a_comparison_shows_each_run_and_the_ratio_of_the_medians() -> None:
 
     runs = {"A: old": [run(100), run(110), run(90)], "B: new": [run(200), run(150), run(220)]}
     ratios = {"completed_per_second": 2.0, "machine_cpu_ms_per_order": 0.5, "post_p99_ms": 1.0}
-    shown = list(compare.lines({"runs": runs, "ratios": ratios, "wrong": ["saga x"]}))
+    shown = list(compare.lines({"runs": runs, "ratios": ratios, "wrong": ["saga x"], "second_alone": {}}))
     assert shown[1].split() == ["orders/s", "100.00", "200.00"]
     assert shown[4].split() == ["median", "100.00", "200.00", "2.000"]
     assert shown[-1] == "WRONG: saga x"
