@@ -24,6 +24,11 @@ from conveyor.target import LEADING, leads_elsewhere, target
 #: Seconds that a stack of our own may take to get ready.
 START_PATIENCE = 180.0
 
+#: The settings that say where a stack stands: one of our own has places of its own.
+PLACES = {"state_dir", "ready_file", *LEADING} | {
+    each.name for each in fields(Settings) if each.name.endswith(("_port", "_relay"))
+}
+
 
 def is_there() -> bool:
     """Whether a system is running, as far as the environment leads to it."""
@@ -46,8 +51,11 @@ def started(code: Path | None = None, variables: Mapping[str, str] | None = None
     """A stack with its data in a temporary directory; stopped and forgotten afterwards. Raises ConveyorError.
 
     ``code``: the folder whose ``conveyor run`` it is, by default the code that runs here. ``variables``: settings of
-    its own, beside those of the environment.
+    its own, beside those of the environment; that code must know them, and may not know all of the environment's.
     """
+    unknown = [name for name in variables or {} if code is not None and not _knows(code, name)]
+    if unknown:
+        raise ConveyorError(f"the code to measure has no setting {unknown[0]}")
     with tempfile.TemporaryDirectory(prefix="conveyor-measured-") as folder:
         state = Path(folder) / "state"
         environment = inherited() | own_stack(state) | dict(variables or {})
@@ -77,16 +85,17 @@ def own_stack(state: Path) -> dict[str, str]:
 
     What the environment says about how its processes work stays.
     """
-    leading = {PREFIX + name.upper() for name in (*LEADING, "ready_file")}
-    variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name not in leading}
-    variables[f"{PREFIX}STATE_DIR"] = str(state)
+    variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     ports = free_ports()
-    for each in fields(Settings):
-        if each.name.endswith("_port"):
-            variables[PREFIX + each.name.upper()] = str(next(ports))
-        elif each.name.endswith("_relay"):
-            variables[PREFIX + each.name.upper()] = f"127.0.0.1:{next(ports)}"
-    return variables
+    for name in PLACES:
+        variable = PREFIX + name.upper()
+        if name.endswith("_port"):
+            variables[variable] = str(next(ports))
+        elif name.endswith("_relay"):
+            variables[variable] = f"127.0.0.1:{next(ports)}"
+        else:
+            variables.pop(variable, None)
+    return variables | {f"{PREFIX}STATE_DIR": str(state)}
 
 
 def _knows(code: Path, variable: str) -> bool:

@@ -9,6 +9,7 @@ requests. So the port is tried without that option, first thing and again just b
 """
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -135,9 +136,9 @@ def _keep_to_a_core(settings: Settings) -> None:
     if not hasattr(os, "sched_setaffinity"):  # macOS
         return
     cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > 1 and settings.web_processes == len(cores):
-        number = int(getproctitle().rpartition("worker-")[2])  # where granian says which of its workers this is
-        os.sched_setaffinity(0, {cores[number - 1]})
+    number = re.search(r"worker-(\d+)$", getproctitle())  # where granian says which of its workers this is
+    if number and len(cores) > 1 and settings.web_processes == len(cores):
+        os.sched_setaffinity(0, {cores[int(number[1]) - 1]})
 
 
 def _end_with_the_master() -> None:

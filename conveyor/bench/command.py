@@ -16,7 +16,7 @@ from conveyor.bench import compare, machine, parts, plot, table
 from conveyor.bench.printing import report
 from conveyor.bench.run import Bench, Document, Options, say
 from conveyor.bench.shop import Shop
-from conveyor.own_stack import is_there, system
+from conveyor.own_stack import PLACES, is_there, system
 
 
 @click.command(short_help="Measure how fast it is, and check that the answers were right.")
@@ -111,10 +111,10 @@ def bench(
 
 def _setting(given: str) -> tuple[str, str]:
     name, equals, value = given.partition("=")
-    known = {PREFIX + each.name.upper() for each in fields(Settings)}
+    known = {PREFIX + each.name.upper() for each in fields(Settings) if each.name not in PLACES}
     if not equals or name not in known:
         raise click.BadParameter(
-            f"{given} is not NAME=VALUE of a setting, such as CONVEYOR_WORKERS=2", param_hint="--second"
+            f"{given} is not NAME=VALUE of a setting of how it works, such as CONVEYOR_WORKERS=2", param_hint="--second"
         )
     return name, value
 

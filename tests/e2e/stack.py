@@ -146,6 +146,17 @@ class Stack:
         os.kill(pid, number)
         return pid
 
+    @contextlib.contextmanager
+    def standing_still(self, name: str) -> Iterator[None]:
+        """One of its processes is alive and does nothing, nor do its children, for as long as this lasts."""
+        self.signal(name, signal.SIGSTOP)
+        self.signal_children(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal_children(name, signal.SIGCONT)
+            self.signal(name, signal.SIGCONT)
+
     def signal_children(self, name: str, number: int) -> None:
         """Send everything that one of its processes has started a signal: of a web process, the one that serves."""
         for each in psutil.Process(self.pid(name)).children(recursive=True):

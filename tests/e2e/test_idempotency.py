@@ -1,6 +1,5 @@
 """A request that is sent many times makes one order, whatever becomes of Redis meanwhile."""
 
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,11 +84,9 @@ def test_fifty_copies_make_one_order_while_redis_dies_and_comes_back(shop: Shop)
 
 def test_orders_are_taken_and_finish_while_redis_hangs(shop: Shop) -> None:
     product, key = shop.add_product(stock=100), uuid7().hex
-    pid = shop.stack.signal("valkey", signal.SIGSTOP)
-    try:
+    pid = shop.stack.pid("valkey")
+    with shop.stack.standing_still("valkey"):
         answers = [shop.send("POST", "/orders", shop.draft(product), idempotency_key=key) for _ in range(2)]
         shop.becomes(one_order_came_of(shop, answers), "Pending Shipment")
-    finally:
-        shop.stack.signal("valkey", signal.SIGCONT)
     assert shop.stack.pid("valkey") == pid
     assert shop.invariants(product) == (99, 99, 1)

@@ -1,7 +1,6 @@
 """Processes that are killed under load: whoever asks is answered, every order finishes, the supervisor says so."""
 
 import json
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -142,13 +141,8 @@ def test_a_request_to_a_service_that_hangs_is_answered_and_can_safely_be_sent_ag
     def post() -> Answer:
         return shop.send("POST", "/orders", shop.draft(product), idempotency_key=key)
 
-    shop.stack.signal("sales", signal.SIGSTOP)
-    shop.stack.signal_children("sales", signal.SIGSTOP)
-    try:
+    with shop.stack.standing_still("sales"):
         unclear, health = each_at_once([post, lambda: shop.send("GET", "/health")])
-    finally:
-        shop.stack.signal_children("sales", signal.SIGCONT)
-        shop.stack.signal("sales", signal.SIGCONT)
     assert (unclear.status, unclear.body["code"]) == (503, "upstream_timeout")
     assert unclear.body["may_have_been_executed"] is True
     assert (health.status, health.body["down"]) == (503, ["sales"])

@@ -1,9 +1,7 @@
 """Two workers of each service, two relays of each database, two processes behind each port: no less right than one."""
 
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
 
@@ -49,7 +47,7 @@ def test_two_of_everything_lose_double_and_deadlock_nothing(doubled: Stack) -> N
         taken = [order for some in each_at_once([lambda mine=mine: client(mine) for mine in drafts]) for order in some]
         # A worker takes what an older one has no hands for; so one that did everything so far is tied.
         for idle in [name for name in WORKERS if not _has_worked(doubled, name)]:
-            with _standing_still(doubled, _twin(idle)):
+            with doubled.standing_still(_twin(idle)):
 
                 def has_its_turn(idle: str = idle) -> bool:
                     taken.append(_twice(shop, _two_lines(shop, next(products), next(products))))
@@ -83,15 +81,6 @@ def _twin(worker: str) -> str:
 
 def _has_worked(stack: Stack, worker: str) -> bool:
     return '"step"' in (stack.state / "logs" / f"{worker}.log").read_text()
-
-
-@contextmanager
-def _standing_still(stack: Stack, name: str) -> Iterator[None]:
-    stack.signal(name, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        stack.signal(name, signal.SIGCONT)
 
 
 def _two_lines(shop: Shop, one: str, other: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Workers of an operator's own beside a running stack, and the page that shows them all."""
 
 import json
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -63,11 +62,8 @@ def test_a_queue_is_given_more_workers_while_the_stack_runs(shop: Shop, tmp_path
             return "inventory.reserve_stock" in log.read_text()
 
         # They take what the stack's own has no room for.
-        stack.signal("worker-inventory", signal.SIGSTOP)
-        try:
+        with stack.standing_still("worker-inventory"):
             until(they_have_worked, see=log.read_text)
-        finally:
-            stack.signal("worker-inventory", signal.SIGCONT)
     assert workers.returncode == 0
     assert set(shop.outcome()) == {"Pending Shipment"}
 
