@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlalchemy import text
 
-from celeryconfig import QUEUE_OF_TASK
+from celeryconfig import QUEUE_OF_TASK, worker_prefetch_multiplier
 from chassis.database import transaction
 from sales import faults
 from tests.crashpoints.sweep import SERVICES, Death, Sweep, Violation, case
@@ -100,7 +100,7 @@ def the_last_unit_breaks_while_its_worker_is_dead(sweep: Sweep) -> None:
 
 
 def two_workers_want_the_same_products(sweep: Sweep) -> None:
-    """Four orders for the same two products, at once, for a worker and its twin, which has every guard."""
+    """More orders for the same two products than one worker takes, for it and its twin, which has every guard."""
     running, ready_files = sweep.pipeline.running, sweep.pipeline.ready_files
     running["worker-one"], ready_files["worker-one"] = running.pop("worker-inventory"), ready_files["worker-inventory"]
     sweep.pipeline.start("worker", "inventory", SLOW_LOCKS)
@@ -108,7 +108,7 @@ def two_workers_want_the_same_products(sweep: Sweep) -> None:
     products = [sweep.add_product(), sweep.add_product()]
     body = {**sweep.shop.draft(products[0]), "items": [{"product_id": each, "quantity": 1} for each in products]}
     orders = []
-    for number in range(1, 5):
+    for number in range(1, 2 * worker_prefetch_multiplier + 1):
         sweep.hold("inventory.reserve_stock")
         orders.append(sweep.request("POST", "/orders", body, keyed=True).insist()["id"])
         wait_until(lambda number=number: sweep.held() == number)  # type: ignore[misc]
