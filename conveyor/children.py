@@ -61,7 +61,7 @@ def answers(url: str) -> Callable[[], bool]:
     return check
 
 
-def _copies(name: str, count: int) -> list[str]:
+def copies(name: str, count: int) -> list[str]:
     """Names for so many processes of one kind; the first has the kind's own."""
     return [name, *(f"{name}-{number}" for number in range(2, count + 1))]
 
@@ -101,9 +101,9 @@ class Children:
         ready = ("migrate", "topology", "valkey")
         for service in SERVICES:
             database = f"{service}_database_url"
-            for name in _copies(f"worker-{service}", self._settings.workers):
+            for name in copies(f"worker-{service}", self._settings.workers):
                 yield self._worker(name, ("worker", service, "--events"), (database, BROKER, CACHE), ready)
-            for name in _copies(f"relay-{service}", self._settings.relays):
+            for name in copies(f"relay-{service}", self._settings.relays):
                 yield self._worker(name, ("relay", service), (database, BROKER), ready)
         yield self._worker("sweeper", ("sweeper",), ("sales_database_url",), ("migrate",))
         yield self._worker("quarantine", ("quarantine", "run"), ("sales_database_url", BROKER), ready)

@@ -30,6 +30,7 @@ def chaos(context: click.Context, seed: int, minutes: float, orders: int, dry_ru
       conveyor chaos --seed 7
       conveyor chaos --minutes 1 --orders 200
       conveyor chaos --seed 7 --dry-run
+      CONVEYOR_WORKERS=2 CONVEYOR_RELAYS=2 CONVEYOR_WEB_PROCESSES=2 conveyor chaos
 
     The last line is the verdict: seed, kills, restarts, pauses, duplicates, orders, flagged orders, violations.
     Every violation is a line above it, followed by all that the databases know of its order; the logs are kept.
@@ -42,7 +43,8 @@ def chaos(context: click.Context, seed: int, minutes: float, orders: int, dry_ru
     from conveyor.chaos.schedule import schedule
 
     if dry_run:
-        for action in schedule(seed, 60 * minutes):
+        given = settings()
+        for action in schedule(seed, 60 * minutes, workers=given.workers, relays=given.relays):
             click.echo(str(action))
         return
     signal.signal(signal.SIGTERM, _end)  # so that what was started is ended

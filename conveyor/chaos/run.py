@@ -122,8 +122,15 @@ class _Run:
 
     def _go(self, shop: Shop, tormentors: Tormentors) -> None:
         """Orders and torment side by side, until both are through. Raises what the clients raise."""
-        actions = schedule(self._options.seed, self._options.seconds, rabbitmq=self._victim.rabbitmq is not None)
-        if self._victim.rabbitmq is None:
+        settings, rabbitmq = self._victim.settings, self._victim.rabbitmq is not None
+        actions = schedule(
+            self._options.seed,
+            self._options.seconds,
+            workers=settings.workers,
+            relays=settings.relays,
+            rabbitmq=rabbitmq,
+        )
+        if not rabbitmq:
             self._say(f"left out, since it needs RabbitMQ: {', '.join(NEEDS_RABBITMQ)}")
         began = self._diary.began = time.monotonic()
         end = began + self._options.seconds

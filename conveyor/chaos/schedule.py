@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from celeryconfig import QUEUE_OF_TASK
 from conveyor import SERVICES
+from conveyor.children import copies
 
 
 class Kind(StrEnum):
@@ -31,10 +32,9 @@ RESTARTS = (Kind.CRASH, Kind.STOP)
 #: What only RabbitMQ can do.
 NEEDS_RABBITMQ = frozenset({Kind.CAP})
 
-#: Who is killed or paused, and how often compared to the others. ``.child`` is the process that serves for granian.
-PROCESSES = {
-    **{f"worker-{each}": 4 for each in SERVICES},
-    **{f"relay-{each}": 3 for each in SERVICES},
+#: Who is killed or paused, and how often compared to the others, beside each worker and each relay. ``.child`` is what
+#: serves for granian: all of its processes.
+ONE_OF_EACH = {
     **dict.fromkeys(SERVICES, 1),
     **{f"{each}.child": 1 for each in SERVICES},
     "gateway": 2,
@@ -42,8 +42,9 @@ PROCESSES = {
     "sweeper": 2,
     "quarantine": 2,
 }
-#: SIGSTOP of PostgreSQL's first process stops none of its others, so there it would show nothing.
-PAUSABLE = {**PROCESSES, "broker": 2, "valkey": 3}
+EVERY_WORKER, EVERY_RELAY = 4, 3
+#: Servers that are paused too. SIGSTOP of PostgreSQL's first process stops none of its others: it would show nothing.
+PAUSABLE = {"broker": 2, "valkey": 3}
 
 #: Seconds from one action of a kind to the next, on average.
 EVERY = {
@@ -94,18 +95,27 @@ class Action:
         return f"{self.at:7.1f} s  {self.kind:<9} {self.target}{lasts}{number}"
 
 
-def schedule(seed: int, seconds: float, *, rabbitmq: bool = True) -> list[Action]:
-    """All actions of a run in the order of their time. The same seed and length make the same schedule.
+def processes(workers: int, relays: int) -> dict[str, int]:
+    """Who is killed or paused in a stack with so many workers of each service and relays of each database."""
+    return {
+        **{name: EVERY_WORKER for each in SERVICES for name in copies(f"worker-{each}", workers)},
+        **{name: EVERY_RELAY for each in SERVICES for name in copies(f"relay-{each}", relays)},
+        **ONE_OF_EACH,
+    }
+
+
+def schedule(seed: int, seconds: float, *, workers: int = 1, relays: int = 1, rabbitmq: bool = True) -> list[Action]:
+    """All actions of a run in the order of their time. The same seed, length and processes make the same schedule.
 
     Without RabbitMQ what only it can do is left out, and all else stays as it is with it.
     """
-    actions = []
+    actions, killed = [], processes(workers, relays)
     for (kind, target), every in EVERY.items():
         if (kind, target) == ONCE and seconds < SHORT:
             continue
         chance = random.Random(f"{seed}/{kind}/{target}")
         for at in _moments(chance, seconds, every):
-            action = _action(chance, at, kind, target, seconds)
+            action = _action(chance, at, kind, target, seconds, killed)
             if rabbitmq or kind not in NEEDS_RABBITMQ:
                 actions.append(action)
     return sorted(actions)
@@ -118,15 +128,17 @@ def _moments(chance: random.Random, seconds: float, every: float) -> Iterator[fl
         yield round(HEAD_START + (part + chance.random()) * length / count, 2)
 
 
-def _action(chance: random.Random, at: float, kind: Kind, target: str, seconds: float) -> Action:
+def _action(
+    chance: random.Random, at: float, kind: Kind, target: str, seconds: float, killed: dict[str, int]
+) -> Action:
     if kind == Kind.KILL:
-        target, crowded = _one_of(chance, PROCESSES), chance.random() < IN_THE_CROWD
+        target, crowded = _one_of(chance, killed), chance.random() < IN_THE_CROWD
         crowd = at - at % CROWD_EVERY + chance.uniform(0, CROWD_LASTS)
         return Action(round(crowd, 2) if crowded and HEAD_START < crowd < seconds else at, kind, target)
     if kind == Kind.PAUSE:
         long = chance.random() < LONG_PAUSES and seconds >= SHORT
         lasts = chance.uniform(*(LONG_PAUSE if long else SHORT_PAUSE))
-        return Action(at, kind, _one_of(chance, PAUSABLE), round(lasts, 1))
+        return Action(at, kind, _one_of(chance, killed | PAUSABLE), round(lasts, 1))
     if kind == Kind.CAP:
         return Action(at, kind, chance.choice(sorted(set(QUEUE_OF_TASK.values()))), CAPPED_FOR, chance.randint(1, 3))
     if kind in (Kind.DUPLICATE, Kind.STALE):

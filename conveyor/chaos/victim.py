@@ -15,7 +15,8 @@ from typing import cast
 
 from chassis.errors import ConveyorError
 from chassis.settings import PREFIX, Settings
-from conveyor import stack
+from conveyor import SERVICES, stack
+from conveyor.chaos.schedule import processes
 from conveyor.children import answers, variables
 from conveyor.embedded.processes import RECORD, Process, end_left_behind, members, tail
 from conveyor.embedded.rabbitmq import RabbitMQ
@@ -29,9 +30,8 @@ PORTS = range(22_000, 23_000)
 #: Seconds until the whole stack has to be ready, and to end.
 START_PATIENCE, STOP_PATIENCE = 240.0, 90.0
 POLL = 0.1
-#: What is known by a file that it touches when it is ready.
-WITH_READY_FILE = ("worker-sales", "worker-inventory", "worker-delivery", "relay-sales", "relay-inventory",
-                   "relay-delivery", "sweeper", "quarantine")  # fmt: skip
+#: What of the settings is the stack's too: which broker it takes, and how many processes of each kind it has.
+SHARED = ("embedded_broker", "workers", "relays", "web_processes")
 
 
 class VictimFailed(ConveyorError):
@@ -42,12 +42,12 @@ class Victim:
     """One stack, whatever is done to it. The state directory is forgotten before it starts, and kept afterwards."""
 
     def __init__(self, settings: Settings, state: Path) -> None:
-        """``settings`` say which broker to take; everything else that leads to a stack is this one's own."""
+        """``settings`` say which broker to take and how many of each; all else that leads to a stack is its own."""
         self.state = state.absolute()
         ports = free_ports()
         chosen: dict[str, object] = {name: next(ports) for name in (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS)}
         chosen |= {name: f"127.0.0.1:{next(ports)}" for name in RELAYS}
-        chosen |= {"state_dir": str(self.state), "embedded_broker": settings.embedded_broker}
+        chosen |= {name: getattr(settings, name) for name in SHARED} | {"state_dir": str(self.state)}
         own = replace(Settings(), **chosen)  # type: ignore[arg-type]
         self._servers = Servers.chosen(own, self.state)
         self._own = own
@@ -139,9 +139,11 @@ class Victim:
 
     def unwell(self) -> list[str]:
         """What does not run or is not ready at this moment."""
-        names = [*WITH_READY_FILE, "gateway", "sales", "inventory", "delivery", "broker", "postgres", "valkey"]
-        dead = [name for name in names if self.process(name) is None]
-        waiting = [name for name in WITH_READY_FILE if not (self.state / "ready" / name).exists()]
+        ours = [name for name in processes(self._own.workers, self._own.relays) if not name.endswith(".child")]
+        dead = [name for name in (*ours, "broker", "postgres", "valkey") if self.process(name) is None]
+        waiting = [
+            name for name in ours if name not in ("gateway", *SERVICES) and not (self.state / "ready" / name).exists()
+        ]
         ill = [name for name in ("broker", "postgres", "valkey") if not dead and not self.server(name).healthy()]
         refusing = [] if answers(f"{self.settings.gateway_url}/health")() else ["gateway /health"]
         return sorted({*dead, *waiting, *ill, *refusing})

@@ -8,10 +8,10 @@ from conveyor.chaos.schedule import (
     CAPPED_FOR,
     HEAD_START,
     NEEDS_RABBITMQ,
-    PROCESSES,
     RESTARTS,
     SHORT,
     Kind,
+    processes,
     schedule,
 )
 
@@ -41,7 +41,14 @@ def test_a_minute_has_every_kind_of_torment(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_ten_minutes_kill_every_process(seed: int) -> None:
     killed = Counter(each.target for each in schedule(seed, 6_000) if each.kind == Kind.KILL)
-    assert killed.keys() == PROCESSES.keys()
+    assert killed.keys() == processes(workers=1, relays=1).keys()
+
+
+def test_where_there_are_two_of_each_both_are_killed_and_paused() -> None:
+    planned = schedule(1, 6_000, workers=2, relays=2)
+    for kind in (Kind.KILL, Kind.PAUSE):
+        hit = {each.target for each in planned if each.kind == kind}
+        assert {"worker-sales", "worker-sales-2", "relay-delivery", "relay-delivery-2"} <= hit
 
 
 @pytest.mark.parametrize("seconds", [30.0, 60.0, 600.0])
