@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import urllib3
 
+from conveyor.bench.cpu import trees
 from conveyor.embedded.postgres import DATABASES, Postgres
 from conveyor.embedded.rabbitmq import RabbitMQ
 from tests.e2e.shop import Shop
@@ -205,7 +206,7 @@ def _logged(log: Path, event: str) -> Iterator[dict[str, Any]]:
 
 
 class Memory:
-    """The memory of every process of a stack, by the name that the stack has for it, in MiB (PSS), now and then."""
+    """The memory of each process of a stack with all that it has started, by its name, in MiB (PSS), now and then."""
 
     def __init__(self, stack: Stack, every: float = 5.0) -> None:
         self._stack, self._every = stack, every
@@ -237,16 +238,13 @@ class Memory:
         while not self._done.is_set():
             described = self._stack.described()
             assert described is not None
-            self.samples.append({name: _mebibytes(pid) for name, pid in described["processes"].items()})
+            members = trees(described["processes"])  # the fork server has started nearly all of the others
+            self.samples.append({name: sum(map(_mebibytes, pids)) for name, pids in members.items()})
             self._done.wait(self._every)
 
 
 def _mebibytes(pid: int) -> float:
-    """What a process and all that it has started occupy; shared pages are counted once."""
-    total = 0
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        for each in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                total += each.memory_full_info().pss
-    return total / 2**20
+    """What a process occupies; what it shares with others counts in parts."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return float(psutil.Process(pid).memory_full_info().pss) / 2**20
+    return 0.0
