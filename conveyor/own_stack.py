@@ -1,15 +1,13 @@
 """The system to measure: the one that is there, or one of our own, on ports of its own, for as long as it takes."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import click
 from chassis.errors import ConveyorError
 from chassis.settings import PREFIX, Settings, read
 from conveyor import stack
-from conveyor.embedded.processes import PortTaken, inherited, require_free, tail
+from conveyor.embedded.processes import free_ports, inherited, tail
 from conveyor.target import LEADING, leads_elsewhere, target
 
 #: Seconds that a stack of our own may take to get ready.
@@ -102,15 +100,6 @@ def _knows(code: Path, variable: str) -> bool:
     """Whether code that may be older has this setting: it takes none that it does not know."""
     name = variable.removeprefix(PREFIX).lower()
     return not variable.startswith(PREFIX) or f" {name}: " in (code / "chassis" / "settings.py").read_text()
-
-
-def free_ports() -> Iterator[int]:
-    """Ports below those that the system gives to outgoing connections: they stay free until they are needed."""
-    for port in range(random.randrange(20_000, 30_000), 32_768):
-        with suppress(PortTaken):
-            require_free(port)
-            require_free(port, kind=socket.SOCK_DGRAM)
-            yield port
 
 
 def _await_ready(process: subprocess.Popen[bytes], state: Path, log: Path) -> None:

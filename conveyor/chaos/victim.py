@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM
@@ -18,15 +16,13 @@ from chassis.settings import PREFIX, Settings
 from conveyor import SERVICES, stack
 from conveyor.chaos.schedule import processes
 from conveyor.children import answers, variables
-from conveyor.embedded.processes import RECORD, Process, end_left_behind, members, tail
+from conveyor.embedded.processes import RECORD, Process, end_left_behind, free_ports, members, tail
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.server import Server
 from conveyor.embedded.valkey import Valkey
 from conveyor.run import RABBITMQ_PORTS, RELAYS, SERVER_PORTS, WEB_PORTS
 from conveyor.servers import Servers
 
-#: Ports are looked for here: below those that a system gives to outgoing connections, which would take a dead server's.
-PORTS = range(22_000, 23_000)
 #: Seconds until the whole stack has to be ready, and to end.
 START_PATIENCE, STOP_PATIENCE = 240.0, 90.0
 POLL = 0.1
@@ -167,15 +163,3 @@ def wait_for(condition: Callable[[], object], seconds: float) -> bool:
             return False
         time.sleep(POLL)
     return True
-
-
-def free_ports() -> Iterator[int]:
-    """Ports that nobody listens on, each given once. Raises VictimFailed when there are no more."""
-    first = random.randrange(len(PORTS))
-    for number in range(len(PORTS)):
-        port = PORTS[(first + number) % len(PORTS)]
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
-            tcp.bind(("127.0.0.1", port))
-            udp.bind(("127.0.0.1", port))
-            yield port
-    raise VictimFailed(f"there are not enough free ports from {PORTS.start} on")

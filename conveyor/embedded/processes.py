@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from typing import Protocol
 from chassis.errors import ConveyorError
 
 MAX_LOG_BYTES = 20_000_000
+#: Where free ports are looked for.
+PORTS = range(20_000, 32_768)
 RECORD = ".process.json"  # how the name of every record ends
 # What a server or a child needs of its parent's environment besides its own settings.
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH")
@@ -297,8 +300,24 @@ def require_free(port: int, host: str = "127.0.0.1", kind: socket.SocketKind = s
             raise PortTaken(port, host, why) from None
 
 
+def free_ports() -> Iterator[int]:
+    """Ports that nobody listens on, by TCP or UDP, each given once. Raises EmbeddedError when there are no more.
+
+    They are below those that a system gives to outgoing connections, so they stay free until they are needed, and
+    while a server that was killed starts again.
+    """
+    first = random.SystemRandom().randrange(len(PORTS))
+    for port in (*PORTS[first:], *PORTS[:first]):
+        with contextlib.suppress(PortTaken):
+            require_free(port)
+            require_free(port, kind=socket.SOCK_DGRAM)
+            yield port
+    raise EmbeddedError(f"no port from {PORTS.start} to {PORTS.stop} is free")
+
+
+_FREE = free_ports()
+
+
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that this process was not given before. Raises EmbeddedError."""
+    return next(_FREE)

@@ -3,10 +3,8 @@
 import contextlib
 import json
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +15,8 @@ from typing import Any, Literal, TypeVar
 import psutil
 import psycopg2
 import urllib3
+
+from conveyor.embedded.processes import free_ports
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
@@ -40,26 +40,13 @@ def until(
     return said
 
 
-def free_ports(count: int) -> Iterator[int]:
-    """Ports that nobody listens on, below those that the system gives to outgoing connections: a server that is
-    killed and started again would otherwise find its port taken by one of these, once in a while."""
-    port = random.randrange(24_000, 31_000)
-    while count:
-        port += 1
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
-            tcp.bind(("127.0.0.1", port))
-            udp.bind(("127.0.0.1", port))
-            count -= 1
-            yield port
-
-
 class Stack:
     """One stack on disk: started, stopped, killed and started again, and looked at from outside."""
 
     def __init__(self, state: Path, **settings: str) -> None:
         """``settings`` by field name: ``embedded_broker="valkey"``."""
         self.state = state
-        ports = free_ports(len(PORTS) + len(RELAYS))
+        ports = free_ports()
         chosen = {"state_dir": str(state), "flower_basic_auth": FLOWER_LOGIN}
         chosen |= {name: str(next(ports)) for name in PORTS} | {name: f"127.0.0.1:{next(ports)}" for name in RELAYS}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CONVEYOR_", "FLOWER_"))}

@@ -205,11 +205,13 @@ class TestRabbitMQ:
         ports = {name: free_port() for name in ("port", "dist_port", "epmd_port", "management_port")}
         server = RabbitMQ(tmp_path, **ports)
         server.spawn()
-        until_it_has_begun = time.monotonic() + 30
-        while not list(tmp_path.glob("data/*/schema.DAT")):
-            assert time.monotonic() < until_it_has_begun
-            time.sleep(0.02)
-        server.kill()
+        try:
+            until_it_has_begun = time.monotonic() + 30
+            while not list(tmp_path.glob("data/*/schema.DAT")):
+                assert time.monotonic() < until_it_has_begun, (tmp_path / "log").read_text()
+                time.sleep(0.02)
+        finally:
+            server.kill()
         server.start()
         try:
             connection = self.connect(server)

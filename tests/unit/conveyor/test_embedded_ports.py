@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from chassis.settings import Settings
-from conveyor.embedded.processes import EmbeddedError, PortTaken, require_free
+from conveyor.embedded import processes
+from conveyor.embedded.processes import EmbeddedError, PortTaken, free_port, require_free
 from conveyor.run import _refuse_doubled_ports, _way_out
 
 
@@ -50,3 +51,17 @@ def test_two_settings_with_one_port_are_refused() -> None:
     with pytest.raises(EmbeddedError, match="CONVEYOR_SALES_PORT and CONVEYOR_POSTGRES_PORT are 4000"):
         _refuse_doubled_ports(Settings(sales_port=4000, postgres_port=4000))
     _refuse_doubled_ports(Settings())
+
+
+def test_a_free_port_is_given_once_and_not_to_outgoing_connections() -> None:
+    given = [free_port() for _ in range(50)]
+    assert len(set(given)) == 50
+    assert max(given) < 32_768  # where Linux begins, unless told otherwise
+
+
+def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = free_port()
+    with socket.create_server(("127.0.0.1", taken)):
+        monkeypatch.setattr(processes, "PORTS", range(taken, taken + 1))
+        with pytest.raises(EmbeddedError, match="no port from"):
+            next(processes.free_ports())
