@@ -16,7 +16,8 @@ import click
 from chassis.errors import ConveyorError
 from chassis.settings import PREFIX, Settings, read
 from conveyor import stack
-from conveyor.embedded.processes import free_ports, inherited, tail
+from conveyor.embedded.ports import free_ports
+from conveyor.embedded.processes import inherited, tail
 from conveyor.target import LEADING, leads_elsewhere, target
 
 #: Seconds that a stack of our own may take to get ready.

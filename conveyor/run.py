@@ -15,7 +15,8 @@ import click
 from chassis.errors import ConveyorError
 from chassis.settings import PREFIX, Settings, settings
 from conveyor.children import CATALOGUE, Children, variables
-from conveyor.embedded.processes import EmbeddedError, PortTaken, end_left_behind, require_free
+from conveyor.embedded.ports import PortTaken, require_free
+from conveyor.embedded.processes import EmbeddedError, end_left_behind
 from conveyor.embedded.supervisor import StopRequested, Supervisor
 from conveyor.first_order import first_order
 from conveyor.servers import Servers

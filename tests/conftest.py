@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from chassis.database import open_database
 from chassis.migrations import migrate
 from chassis.settings import Settings, settings
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.postgres import Postgres
-from conveyor.embedded.processes import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ, installed
 from conveyor.embedded.valkey import Valkey
 from tests import release_before

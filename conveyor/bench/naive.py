@@ -20,7 +20,8 @@ from conveyor.bench.pipeline import Pipeline
 from conveyor.bench.run import PLACED, WARM_UP, Bench, Document, NotMeasured, wrong_statuses
 from conveyor.bench.servers import Servers
 from conveyor.bench.shop import ordinary
-from conveyor.embedded.processes import free_ports, inherited, tail
+from conveyor.embedded.ports import free_ports
+from conveyor.embedded.processes import inherited, tail
 from conveyor.replay.book import Book
 
 DATABASES = ("naive_sales", "naive_inventory", "naive_delivery")

@@ -16,7 +16,8 @@ from chassis.settings import PREFIX, Settings
 from conveyor import SERVICES, stack
 from conveyor.chaos.schedule import processes
 from conveyor.children import answers, variables
-from conveyor.embedded.processes import RECORD, Process, end_left_behind, free_ports, members, tail
+from conveyor.embedded.ports import free_ports
+from conveyor.embedded.processes import RECORD, Process, end_left_behind, members, tail
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.server import Server
 from conveyor.embedded.valkey import Valkey

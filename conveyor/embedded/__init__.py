@@ -2,7 +2,8 @@
 
 | what                                             | module     |
 |--------------------------------------------------|------------|
-| a process, its record on disk, ports, passwords  | processes  |
+| a process, its record on disk, passwords         | processes  |
+| ports that are free, or have to be               | ports      |
 | what is supervised: a process that serves, a job | unit       |
 | what PostgreSQL, Valkey and RabbitMQ share       | server     |
 | the three servers                                | postgres, valkey, rabbitmq |

@@ -6,12 +6,9 @@ Ctrl-C in a terminal reaches the supervisor only, and a kill reaches whatever th
 """
 
 import contextlib
-import errno
 import json
 import os
-import random
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,8 +20,6 @@ from typing import Protocol
 from chassis.errors import ConveyorError
 
 MAX_LOG_BYTES = 20_000_000
-#: Where free ports are looked for.
-PORTS = range(20_000, 32_768)
 RECORD = ".process.json"  # how the name of every record ends
 # What a server or a child needs of its parent's environment besides its own settings.
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONPATH")
@@ -32,14 +27,6 @@ INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR
 
 class EmbeddedError(ConveyorError):
     """The embedded stack cannot go on. The message is for people: what is wrong, and what to do about it."""
-
-
-class PortTaken(EmbeddedError):
-    """A port that is needed here cannot be listened on: as a rule because another program does."""
-
-    def __init__(self, port: int, host: str, why: str) -> None:
-        super().__init__(f"port {port} on {host} {why}")
-        self.port = port
 
 
 @dataclass(frozen=True)
@@ -282,42 +269,3 @@ def tail(log: Path, lines: int = 12) -> str:
         file.seek(max(0, log.stat().st_size - 8_000))
         text = file.read().decode(errors="replace")
     return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
-
-
-def require_free(port: int, host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
-    """Raises PortTaken where this port cannot be listened on, because another program does."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        if kind == socket.SOCK_STREAM:  # a port that is only waiting out its last connection is free
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OverflowError:
-            raise PortTaken(port, host, "is no port: the highest is 65535") from None
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            why = "is taken by another program" if taken else f"cannot be listened on: {error.strerror}"
-            raise PortTaken(port, host, why) from None
-
-
-def free_ports() -> Iterator[int]:
-    """Ports that nobody listens on, by TCP or UDP, each given once. Raises EmbeddedError when there are no more.
-
-    They are below those that a system gives to outgoing connections, so they stay free until they are needed, and
-    while a server that was killed starts again.
-    """
-    first = random.SystemRandom().randrange(len(PORTS))
-    for port in (*PORTS[first:], *PORTS[:first]):
-        with contextlib.suppress(PortTaken):
-            require_free(port)
-            require_free(port, kind=socket.SOCK_DGRAM)
-            yield port
-    raise EmbeddedError(f"no port from {PORTS.start} to {PORTS.stop} is free")
-
-
-_FREE = free_ports()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that this process was not given before. Raises EmbeddedError."""
-    return next(_FREE)

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import amqp
 import urllib3
 
-from conveyor.embedded.processes import RECORD, EmbeddedError, Process, password, require_free, write_private
+from conveyor.embedded.ports import require_free
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, password, write_private
 from conveyor.embedded.server import Server
 
 VHOST = "conveyor"

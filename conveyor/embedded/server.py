@@ -5,7 +5,8 @@ from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import ClassVar, Self
 
-from conveyor.embedded.processes import RECORD, EmbeddedError, Process, inherited, require_free
+from conveyor.embedded.ports import require_free
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, inherited
 from conveyor.embedded.unit import become_ready
 
 

@@ -9,8 +9,8 @@ from uuid_utils.compat import uuid7
 from chassis.database import open_database
 from chassis.migrations import migrate
 from chassis.settings import settings
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.postgres import Postgres
-from conveyor.embedded.processes import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.valkey import Valkey
 from tasks import topology

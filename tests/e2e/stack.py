@@ -16,7 +16,7 @@ import psutil
 import psycopg2
 import urllib3
 
-from conveyor.embedded.processes import free_ports
+from conveyor.embedded.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable

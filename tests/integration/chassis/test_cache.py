@@ -7,7 +7,7 @@ import pytest
 
 from chassis.cache import REST, Cache
 from chassis.errors import CacheAway
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.valkey import Valkey
 
 

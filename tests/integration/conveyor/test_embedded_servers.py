@@ -12,8 +12,9 @@ import redis
 
 from conveyor.embedded import postgres as postgres_module
 from conveyor.embedded import rabbitmq as rabbitmq_module
+from conveyor.embedded.ports import PortTaken, free_port
 from conveyor.embedded.postgres import DATABASES, Postgres
-from conveyor.embedded.processes import EmbeddedError, PortTaken, free_port
+from conveyor.embedded.processes import EmbeddedError
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.valkey import Valkey
 

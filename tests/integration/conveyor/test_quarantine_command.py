@@ -14,7 +14,7 @@ from chassis.database import transaction
 from chassis.outbox import outbox
 from chassis.settings import read
 from conveyor.cli import cli, main
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from sales import faults, placing, service
 from sales.messages import Fault
 from sales.models import order_events, order_sagas, orders, quarantine

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 
 
 class Gateway:

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from chassis.settings import Settings
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.valkey import Valkey
 from gateway_app.app import create_app
 

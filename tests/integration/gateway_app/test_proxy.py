@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from chassis.settings import Settings
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from gateway_app.app import create_app
 
 ORDER = {"customer_id": str(uuid4()), "items": []}

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.valkey import Valkey
 from tests.integration.gateway_app.conftest import FakeService
 

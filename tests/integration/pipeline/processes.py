@@ -22,7 +22,8 @@ from celeryconfig import EXCHANGE
 from chassis.database import transaction
 from conveyor.children import LIBRARIES
 from conveyor.embedded.fork_server import ForkServer
-from conveyor.embedded.processes import RECORD, Process, free_port
+from conveyor.embedded.ports import free_port
+from conveyor.embedded.processes import RECORD, Process
 from inventory import service as inventory
 from sales import faults, placing
 from sales import service as sales

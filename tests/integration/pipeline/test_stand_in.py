@@ -11,7 +11,7 @@ import pytest
 import redis
 from sqlalchemy.orm import Session, sessionmaker
 
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.valkey import Valkey
 from tests.integration.pipeline.processes import Pipeline, wait_until
 

@@ -19,8 +19,8 @@ from uuid_utils.compat import uuid7
 
 from chassis.database import open_database
 from chassis.settings import Settings, settings
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.postgres import Postgres
-from conveyor.embedded.processes import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.valkey import Valkey
 from conveyor.reconcile.run import Findings, reconcile

@@ -24,7 +24,7 @@ from uuid_utils.compat import uuid7
 from celeryconfig import EXCHANGE
 from chassis.database import open_database, transaction
 from chassis.settings import Settings
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ
 from sales import placing, service
 from sales.messages import DeadLetter

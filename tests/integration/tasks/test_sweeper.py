@@ -25,7 +25,7 @@ from chassis.database import open_database, transaction
 from chassis.idempotency import RequestKey
 from chassis.outbox import outbox
 from chassis.settings import read, settings
-from conveyor.embedded.processes import free_port
+from conveyor.embedded.ports import free_port
 from sales import following, placing, pricing, service, sweeping
 from sales.messages import InventoryResponse, StatusUpdate
 from sales.models import customers, order_events, order_sagas, orders

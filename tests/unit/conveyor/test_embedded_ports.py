@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from chassis.settings import Settings
-from conveyor.embedded import processes
-from conveyor.embedded.processes import EmbeddedError, PortTaken, free_port, require_free
+from conveyor.embedded import ports
+from conveyor.embedded.ports import PortTaken, free_port, require_free
+from conveyor.embedded.processes import EmbeddedError
 from conveyor.run import _refuse_doubled_ports, _way_out
 
 
@@ -62,6 +63,6 @@ def test_a_free_port_is_given_once_and_not_to_outgoing_connections() -> None:
 def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = free_port()
     with socket.create_server(("127.0.0.1", taken)):
-        monkeypatch.setattr(processes, "PORTS", range(taken, taken + 1))
+        monkeypatch.setattr(ports, "PORTS", range(taken, taken + 1))
         with pytest.raises(EmbeddedError, match="no port from"):
-            next(processes.free_ports())
+            next(ports.free_ports())
