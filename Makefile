@@ -19,7 +19,7 @@ test: .venv/installed-dev ## Run all tests, two at a time
 	@.venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 
 endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
-	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest tests/endurance
+	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest -o faulthandler_timeout=4200 tests/endurance
 
 crashpoints: .venv/installed-dev ## Kill every process at every point between two effects (needs RabbitMQ; minutes)
 	@.venv/bin/pytest -q --durations=5 tests/crashpoints/every_point.py

@@ -14,14 +14,15 @@ from conveyor.embedded.ports import free_port
 from conveyor.embedded.postgres import Postgres
 from conveyor.embedded.rabbitmq import RabbitMQ, installed
 from conveyor.embedded.valkey import Valkey
-from tests import release_before
+from tests import release_before, time_limits
 
 SERVICES = ("sales", "inventory", "delivery")
 E2E = Path(__file__).parent / "e2e"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """With two test processes (``make test``) a file stays together, and so do the tests that share whole stacks."""
+    """Each has a time limit. With two test processes a file stays together, and so do tests that share whole stacks."""
+    time_limits.limit(item)
     item.add_marker(pytest.mark.xdist_group("e2e" if item.path.is_relative_to(E2E) else str(item.path)))
 
 
