@@ -265,6 +265,31 @@ COMMANDS = (
 
 PLACES = (*REQUESTS, *GATEWAY, *STEPS, *RELAYS, *QUARANTINE, *SWEEPER, *COMMANDS)
 
+#: What of the command line has no points of its own, and why it can die anywhere all the same. What is neither here nor
+#: in a place of the table fails a test: ``conveyor NAME`` by its name.
+WITHOUT_POINTS = {
+    "run": "starts and stops the others; it holds no data",
+    "reset": "deletes the data of a stack that does not run; run again, it deletes the rest",
+    "migrate": "each revision is one transaction; tried in tests/integration/chassis/test_migrations.py",
+    "topology": "declares what is missing; run again, it declares the rest",
+    "catalogue load": "sends requests with keys to the gateway, whose points these are",
+    "replay": "the same; sent again with the same book, nothing is ordered twice",
+    "order place": "one request to the gateway",
+    "order cancel": "one request to the gateway",
+    "order list": "reads",
+    "order show": "reads",
+    "order watch": "reads",
+    "quarantine list": "reads",
+    "quarantine show": "reads",
+    "status": "reads",
+    "logs": "reads",
+    "orphan keep": "one row in one transaction of one database",
+    "latency": "a client: requests to the gateway",
+    "bench": "a client, on a stack of its own",
+    "chaos": "a client that kills others, on a stack of its own",
+    "flower": "shows what it hears; it holds nothing",
+}
+
 #: Points of the plan that are another one here, and why.
 SAME = {
     "request: after the idempotency record": "after insert: key and hash are columns of the row that is created",
