@@ -24,6 +24,7 @@ WORKERS = {name: each for name, each in OURS.items() if each.get("command", [""]
 #: Which databases' URLs a process of ours is given; the others are given none.
 DATABASES = {
     "setup": {"sales", "inventory", "delivery"},
+    "operator": {"sales", "inventory", "delivery"},
     "sales": {"sales"},
     "worker-sales": {"sales"},
     "relay-sales": {"sales"},
@@ -119,6 +120,15 @@ def test_only_gateway_and_flower_are_published_and_only_on_this_host() -> None:
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
+def test_the_operator_knows_everything_and_is_started_by_hand_only() -> None:
+    given = {name for each in OURS.values() for name in settings_of(each) if name.endswith("_URL")}
+    assert given - {f"{PREFIX}{each}_URL" for each in ("SALES", "INVENTORY", "DELIVERY")} == {
+        name for name in settings_of(OURS["operator"]) if name.endswith("_URL")
+    }
+    assert OURS["operator"]["profiles"] == ["operator"]
+    assert OURS["operator"]["restart"] == "no"
+
+
 def test_no_secret_is_in_the_file() -> None:
     text = FROM_ENV.sub("<from .env>", FILE.read_text())
     in_urls = set(re.findall(r"://[^:/@]*:([^@/]*)@", text))
@@ -144,7 +154,7 @@ def test_every_process_of_ours_is_the_same_image_and_it_is_built_once() -> None:
     assert [name for name, each in SERVICES.items() if "build" in each] == ["setup"]
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"setup"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"setup", "operator"}))
 def test_a_process_says_whether_it_is_well_and_comes_back_when_it_dies(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
     assert SERVICES[name]["restart"] == "unless-stopped"
