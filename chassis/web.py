@@ -23,6 +23,7 @@ from chassis.database import Fault, fault_of
 from chassis.documents import Document, complete, describe_money, publish
 from chassis.errors import AppError, Invalid, Stale, Unavailable, Unsupported
 from chassis.idempotency import RequestKey
+from chassis.ids import SerialOrUuid, describe_serial_or_uuid
 from chassis.openapi import PROBLEM_JSON, Problem
 from chassis.settings import Settings
 
@@ -49,6 +50,7 @@ def create_base_app(
     """
     app = Flask(name, static_folder=None)
     app.json = JsonAnswers(app)
+    app.url_map.converters["serial_or_uuid"] = SerialOrUuid
     app.url_map.merge_slashes = False  # what werkzeug would answer instead of 404 is a redirect, as an HTML page
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
@@ -63,6 +65,7 @@ def create_base_app(
     app.after_request(_sign)
     _add_health(app, checks)
     api = ProblemApi(app)
+    api.register_converter(SerialOrUuid, describe_serial_or_uuid)
     api.ma_plugin.converter.add_attribute_function(describe_money)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app, url_for
+from marshmallow import RAISE
 
 from chassis.blueprints import Blueprint
 from chassis.database import transaction
@@ -14,14 +15,14 @@ from chassis.openapi import refuses
 from chassis.web import correlation_id, database, etag, version_check
 from delivery import queries, schemas, service
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
-from delivery.models import LogEntry
+from delivery.models import DeliveryId, LogEntry
 from delivery.service import Report
 
 blueprint = Blueprint("deliveries", __name__, description="Deliveries and their log")
 
 _ETAG = {"ETag": text_header("the delivery's version", '"2"')}
-#: The largest id that the column holds: beyond it there is nothing to look for.
-_ID = "int(max=9223372036854775807):delivery_id"
+#: The serial that deliveries were shown with once, or the id that they are shown with now.
+_ID = "serial_or_uuid:delivery_id"
 
 Answer = tuple[dict[str, Any], dict[str, str]]
 
@@ -37,15 +38,27 @@ def open_delivery(body: dict[str, Any]) -> Answer:
     """
     with transaction(database()) as session:
         delivery = queries.find_delivery(session, service.open_delivery(session, **body))
-    location = url_for("deliveries.show_delivery", delivery_id=delivery["id"])
+    location = url_for("deliveries.show_delivery", delivery_id=delivery["public_id"])
     return delivery, {"Location": location, "ETag": etag(delivery["version"])}
+
+
+@blueprint.get("/deliveries")
+@blueprint.arguments(schemas.DeliveryFilters, location="query", unknown=RAISE)
+@blueprint.response(200, schemas.DeliveryPage, example={"items": [schemas.SUMMARY], "next_cursor": None})
+def list_deliveries(filters: dict[str, Any]) -> dict[str, Any]:
+    """Deliveries without their logs, newest first unless asked otherwise"""
+    with transaction(database()) as session:
+        return queries.list_deliveries(session, filters)
 
 
 @blueprint.get(f"/deliveries/<{_ID}>")
 @blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
 @refuses(blueprint, DeliveryNotFound)
-def show_delivery(delivery_id: int) -> Answer:
-    """A delivery and its log"""
+def show_delivery(delivery_id: DeliveryId) -> Answer:
+    """A delivery and its log
+
+    The id may be the one that answers carry, or the serial number that deliveries had at first.
+    """
     with transaction(database()) as session:
         return _shown(queries.find_delivery(session, delivery_id))
 
@@ -63,7 +76,7 @@ def show_delivery_of_order(order_id: UUID) -> Answer:
 @blueprint.arguments(schemas.Move)
 @blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
 @refuses(blueprint, DeliveryNotFound, IllegalTransition, CancelTheOrder, Stale)
-def move_delivery(body: dict[str, Any], delivery_id: int) -> Answer:
+def move_delivery(body: dict[str, Any], delivery_id: DeliveryId) -> Answer:
     """Report where the parcel is
 
     Its order follows. Reporting the status that the delivery has changes nothing.

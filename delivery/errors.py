@@ -45,14 +45,14 @@ class DeliveryExists(Conflict):
     """The order has a delivery."""
 
     code, title = "delivery_exists", "The order has a delivery"
-    example = {"delivery_id": 17}
+    example = {"delivery_id": "01920f3e-7f02-7c11-8d46-02a7b3c4d5e6"}
 
 
 class DeliveryCancelled(Conflict):
     """The order was cancelled, before or after its delivery was made."""
 
     code, title = "delivery_cancelled", "The delivery was cancelled"
-    example = {"delivery_id": 17}
+    example = {"delivery_id": "01920f3e-7f02-7c11-8d46-02a7b3c4d5e6"}
 
 
 def _listed(names: list[str]) -> str:

@@ -25,16 +25,22 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     func,
+    or_,
     select,
     text,
 )
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from chassis.database import NAMING, recordset
 from delivery.status import CANCELLED, PENDING, DeliveryStatus, check_move
 
 metadata = MetaData(naming_convention=NAMING)
+
+#: What names a delivery: the serial, which is never shown but has been once, or the id that is.
+DeliveryId = int | UUID
 
 _STATUSES = ", ".join(f"'{each}'" for each in DeliveryStatus)
 
@@ -49,6 +55,8 @@ deliveries = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("order_id", Uuid, nullable=False),
+    # The default is for workers of the release before, which do not fill it.
+    Column("public_id", Uuid, nullable=False, server_default=func.gen_random_uuid(), comment="the id that is shown"),
     Column("status", Text, nullable=False),
     Column("address", Text, comment="null: cancelled before it was created"),
     Column("version", Integer, nullable=False, server_default="1", comment="counts moves"),
@@ -56,6 +64,9 @@ deliveries = Table(
     _time("created_at"),
     _time("updated_at"),
     UniqueConstraint("order_id"),
+    Index("ix_deliveries_public_id", "public_id"),
+    Index("ix_deliveries_created_at", "created_at", "public_id"),
+    Index("ix_deliveries_status_created_at", "status", "created_at", "public_id"),
     CheckConstraint(f"status IN ({_STATUSES})", name="status"),
     CheckConstraint("address IS NOT NULL OR status = 'CANCELLED'", name="address"),
 )
@@ -93,6 +104,7 @@ class Delivery:
     version: int
     cancel_no: int
     address: str | None
+    public_id: UUID
     moves: list[LogEntry] = field(default_factory=list)
 
     def move(self, to: DeliveryStatus, location: str | None = None, notes: str | None = None) -> None:
@@ -111,27 +123,29 @@ class Delivery:
 
 _INSERT = text(
     "WITH made AS ("
-    " INSERT INTO deliveries (order_id, address, status)"
-    " SELECT order_id, address, CASE WHEN address IS NULL THEN :cancelled ELSE :pending END"
-    " FROM json_to_recordset(:orders) AS given (order_id uuid, address text)"
-    " ORDER BY order_id ON CONFLICT (order_id) DO NOTHING RETURNING id, order_id, status, version, address),"
+    " INSERT INTO deliveries (public_id, order_id, address, status)"
+    " SELECT public_id, order_id, address, CASE WHEN address IS NULL THEN :cancelled ELSE :pending END"
+    " FROM json_to_recordset(:orders) AS given (public_id uuid, order_id uuid, address text)"
+    " ORDER BY order_id ON CONFLICT (order_id) DO NOTHING RETURNING id, public_id, order_id, status, version, address),"
     " logged AS ("
     " INSERT INTO delivery_logs (delivery_id, status, notes)"
     " SELECT id, status, CASE WHEN address IS NULL THEN 'cancelled before it was created' END FROM made)"
-    " SELECT id, order_id, status, version FROM made"
+    " SELECT id, public_id, order_id, status, version FROM made"
 )
 
 
 def insert_deliveries(session: Session, addresses: Mapping[UUID, str | None]) -> dict[UUID, Row[tuple[Any, ...]]]:
     """Make the deliveries of the orders that have none, each with its first log entry.
 
-    Returns id, order_id, status and version of the new ones, by order id. An order with an address starts PENDING; one
-    without was cancelled first and gets a tombstone. Read the others in a later statement: in this one, a row that is
-    committed meanwhile is neither inserted nor seen.
+    Returns id, public_id, order_id, status and version of the new ones, by order id. An order with an address starts
+    PENDING; one without was cancelled first and gets a tombstone. Read the others in a later statement: in this one, a
+    row that is committed meanwhile is neither inserted nor seen.
     """
     if not addresses:
         return {}
-    orders = recordset({"order_id": order_id, "address": address} for order_id, address in addresses.items())
+    orders = recordset(
+        {"public_id": uuid7(), "order_id": order_id, "address": address} for order_id, address in addresses.items()
+    )
     rows = session.execute(_INSERT, {"orders": orders, "pending": str(PENDING), "cancelled": str(CANCELLED)})
     return {row.order_id: row for row in rows}
 
@@ -141,15 +155,29 @@ def lock_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Deliv
     return {each.order_id: each for each in _lock(session, deliveries.c.order_id.in_(list(order_ids)))}
 
 
-def lock_deliveries(session: Session, ids: Iterable[int]) -> dict[int, Delivery]:
-    """The deliveries with these ids, locked until the transaction ends; unknown ids are missing."""
-    return {each.id: each for each in _lock(session, deliveries.c.id.in_(list(ids)))}
+def lock_deliveries(session: Session, names: Iterable[DeliveryId]) -> dict[DeliveryId, Delivery]:
+    """The deliveries that are named, by serial and by public id, locked until the transaction ends; unknown ones are
+    missing."""
+    held = _lock(session, named(names))
+    return {name: each for each in held for name in (each.id, each.public_id)}
+
+
+def named(names: Iterable[DeliveryId]) -> ColumnElement[bool]:
+    """The deliveries with these serials and these public ids."""
+    asked = list(names)
+    serials = [each for each in asked if isinstance(each, int)]
+    public_ids = [each for each in asked if not isinstance(each, int)]
+    either = [deliveries.c.id.in_(serials)] if serials else []
+    either += [deliveries.c.public_id.in_(public_ids)] if public_ids else []
+    return or_(false(), *either)
 
 
 def _lock(session: Session, condition: ColumnElement[bool]) -> list[Delivery]:
     rows = session.execute(select(deliveries).where(condition).order_by(deliveries.c.order_id).with_for_update())
     return [
-        Delivery(row.id, row.order_id, DeliveryStatus(row.status), row.version, row.cancel_no, row.address)
+        Delivery(
+            row.id, row.order_id, DeliveryStatus(row.status), row.version, row.cancel_no, row.address, row.public_id
+        )
         for row in rows
     ]
 

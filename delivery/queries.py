@@ -1,21 +1,23 @@
 """Reading deliveries; nothing here changes or locks anything."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select, text
+from sqlalchemy import ColumnElement, Row, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from chassis.paging import page, read_cursor, write_cursor
 from delivery.errors import DeliveryNotFound
-from delivery.models import deliveries, delivery_logs
+from delivery.models import DeliveryId, deliveries, delivery_logs, named
 
 _BY_ID = text("SELECT * FROM deliveries WHERE id = ANY(CAST(:ids AS bigint[]))")
 _LOGS = text("SELECT * FROM delivery_logs WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY id")
 
 
 def find_deliveries(session: Session, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """Deliveries by id, each with its log, oldest entry first; unknown ids are missing."""
+    """Deliveries by serial, each with its log, oldest entry first; unknown serials are missing."""
     wanted = {"ids": list(ids)}
     found = {row.id: {**row._mapping, "log": []} for row in session.execute(_BY_ID, wanted)}
     for entry in session.execute(_LOGS, wanted).mappings():
@@ -23,9 +25,9 @@ def find_deliveries(session: Session, ids: Iterable[int]) -> dict[int, dict[str,
     return found
 
 
-def find_delivery(session: Session, delivery_id: int) -> dict[str, Any]:
+def find_delivery(session: Session, delivery_id: DeliveryId) -> dict[str, Any]:
     """One delivery and its log, oldest entry first. Raises DeliveryNotFound."""
-    return _with_log(session, deliveries.c.id == delivery_id, f"There is no delivery {delivery_id}.")
+    return _with_log(session, named([delivery_id]), f"There is no delivery {delivery_id}.")
 
 
 def find_delivery_of_order(session: Session, order_id: UUID) -> dict[str, Any]:
@@ -33,11 +35,37 @@ def find_delivery_of_order(session: Session, order_id: UUID) -> dict[str, Any]:
     return _with_log(session, deliveries.c.order_id == order_id, f"Order {order_id} has no delivery.")
 
 
-_STATES = text("SELECT id, order_id, status, version FROM deliveries WHERE order_id = ANY(CAST(:ids AS uuid[]))")
+def list_deliveries(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of deliveries without their logs: ``{"items", "next_cursor"}``.
+
+    Filters: status, created_after (inclusive), created_before (exclusive), sort (``created_at`` or ``-created_at``),
+    limit, cursor. Raises Invalid for a cursor that is none.
+    """
+    query = select(deliveries).limit(filters["limit"] + 1)
+    if filters.get("status") is not None:
+        query = query.where(deliveries.c.status == filters["status"])
+    if filters.get("created_after") is not None:
+        query = query.where(deliveries.c.created_at >= filters["created_after"])
+    if filters.get("created_before") is not None:
+        query = query.where(deliveries.c.created_at < filters["created_before"])
+    newest_first = filters["sort"].startswith("-")
+    # Not the serial: a cursor can be read, and would show it.
+    columns = (deliveries.c.created_at, deliveries.c.public_id)
+    if filters.get("cursor"):
+        position, seen = tuple_(*columns), tuple_(*read_cursor(filters["cursor"], datetime.fromisoformat, UUID))
+        query = query.where(position < seen if newest_first else position > seen)
+    rows = session.execute(query.order_by(*(each.desc() if newest_first else each.asc() for each in columns))).all()
+    return page(rows, filters["limit"], lambda row: write_cursor(row.created_at.isoformat(), row.public_id))
+
+
+_STATES = text(
+    "SELECT id, public_id, order_id, status, version FROM deliveries WHERE order_id = ANY(CAST(:ids AS uuid[]))"
+)
 
 
 def states_of_orders(session: Session, order_ids: Collection[UUID]) -> dict[UUID, Row[tuple[Any, ...]]]:
-    """id, order_id, status and version of these orders' deliveries, by order id; orders without one are missing."""
+    """id, public_id, order_id, status and version of these orders' deliveries, by order id; orders without one are
+    missing."""
     if not order_ids:
         return {}
     return {row.order_id: row for row in session.execute(_STATES, {"ids": list(order_ids)})}

@@ -1,10 +1,14 @@
 """HTTP bodies: what delivery takes and what it shows."""
 
-from marshmallow import Schema, fields
+from datetime import UTC
+
+from marshmallow import Schema, fields, validate
 
 from chassis.fields import Body, Text
+from chassis.paging import LARGEST_PAGE
 from delivery.status import DeliveryStatus
 
+DELIVERY_ID = "01920f3e-7f02-7c11-8d46-02a7b3c4d5e6"
 _STATUS = {"enum": [str(each) for each in DeliveryStatus], "example": "IN_TRANSIT"}
 
 
@@ -34,10 +38,10 @@ class LogEntry(Schema):
     notes = fields.String(required=True, allow_none=True)
 
 
-class Delivery(Schema):
-    """A delivery and its log, oldest entry first. ``version`` counts moves and is the ETag."""
+class DeliverySummary(Schema):
+    """A delivery without its log. ``version`` counts moves."""
 
-    id = fields.Integer(required=True, metadata={"example": 17})
+    id = fields.UUID(attribute="public_id", required=True, metadata={"example": DELIVERY_ID})
     order_id = fields.UUID(required=True, metadata={"example": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3"})
     status = fields.String(required=True, metadata=_STATUS)
     address = fields.String(
@@ -46,11 +50,40 @@ class Delivery(Schema):
     version = fields.Integer(required=True, metadata={"example": 2})
     created_at = fields.DateTime(required=True)
     updated_at = fields.DateTime(required=True)
+
+
+class Delivery(DeliverySummary):
+    """A delivery and its log, oldest entry first. ``version`` counts moves and is the ETag."""
+
     log = fields.List(fields.Nested(LogEntry), required=True)
 
 
+class DeliveryPage(Schema):
+    """Deliveries without their logs, and where the list goes on."""
+
+    items = fields.List(fields.Nested(DeliverySummary), required=True)
+    next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "null on the last page"})
+
+
+def _moment(description: str) -> fields.AwareDateTime:
+    return fields.AwareDateTime(
+        default_timezone=UTC, metadata={"description": f"{description}; UTC where it has no offset"}
+    )
+
+
+class DeliveryFilters(Body):
+    """Which deliveries, in which order, and which page of them."""
+
+    status = fields.String(validate=validate.OneOf([str(each) for each in DeliveryStatus]))
+    created_after = _moment("inclusive")
+    created_before = _moment("exclusive")
+    sort = fields.String(load_default="-created_at", validate=validate.OneOf(["created_at", "-created_at"]))
+    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=LARGEST_PAGE))
+    cursor = Text(most=500, metadata={"description": "`next_cursor` of the page before"})
+
+
 EXAMPLE = {
-    "id": 17,
+    "id": DELIVERY_ID,
     "order_id": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3",
     "status": "IN_TRANSIT",
     "address": "12 rue de la Paix, 69002 Lyon",
@@ -67,3 +100,4 @@ EXAMPLE = {
         },
     ],
 }
+SUMMARY = {name: value for name, value in EXAMPLE.items() if name != "log"}

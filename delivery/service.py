@@ -17,7 +17,7 @@ from chassis.outbox import enqueue
 from delivery import queries
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
 from delivery.messages import Answer, CancelDelivery, CreateDelivery, Dispatched, Order, ReportStatus, UpdateDelivery
-from delivery.models import Delivery, LogEntry, insert_deliveries, lock_deliveries, lock_orders, save
+from delivery.models import Delivery, DeliveryId, LogEntry, insert_deliveries, lock_deliveries, lock_orders, save
 from delivery.status import CANCELLED, DELIVERED, FAILED, IN_TRANSIT, MOVES, DeliveryStatus
 
 _UPDATE_ORDER_STATUS: dict[str, Any] = {
@@ -112,15 +112,16 @@ def report_status(session: Session, orders: Sequence[ReportStatus]) -> list[Answ
     return _in_turn(orders, report)
 
 
-def open_delivery(session: Session, order_id: UUID, address: str) -> int:
-    """Dispatch an order by hand; returns the delivery's id. Raises DeliveryExists, DeliveryCancelled."""
+def open_delivery(session: Session, order_id: UUID, address: str) -> UUID:
+    """Dispatch an order by hand; returns the delivery's public id. Raises DeliveryExists, DeliveryCancelled."""
     made = insert_deliveries(session, {order_id: address})
     if made:
-        return int(made[order_id].id)
+        return UUID(str(made[order_id].public_id))
     found = queries.states_of_orders(session, [order_id])[order_id]
+    there = str(found.public_id)
     if found.status == CANCELLED:
-        raise DeliveryCancelled(f"Order {order_id} was cancelled; nothing is sent for it.", delivery_id=found.id)
-    raise DeliveryExists(f"Order {order_id} has delivery {found.id} already.", delivery_id=found.id)
+        raise DeliveryCancelled(f"Order {order_id} was cancelled; nothing is sent for it.", delivery_id=there)
+    raise DeliveryExists(f"Order {order_id} has delivery {there} already.", delivery_id=there)
 
 
 def restore_delivery(
@@ -142,7 +143,7 @@ def restore_delivery(
 class Report:
     """A courier says where a parcel is. ``check`` raises where the courier meant another version of the delivery."""
 
-    delivery_id: int
+    delivery_id: DeliveryId
     entry: LogEntry
     correlation_id: str
     check: Callable[[int], None] = lambda _version: None
@@ -155,6 +156,7 @@ def follow_couriers(session: Session, reports: Sequence[Report]) -> list[dict[st
     a report's ``check`` raises.
     """
     held = lock_deliveries(session, {each.delivery_id for each in reports})
+    parcels = {each.id: each for each in held.values()}  # one that is named in both ways stands in ``held`` twice
     refusals: dict[int, AppError] = {}
     news: list[dict[str, Any]] = []
     for turn, report in enumerate(reports):
@@ -163,13 +165,13 @@ def follow_couriers(session: Session, reports: Sequence[Report]) -> list[dict[st
         except AppError as refusal:
             refusals[turn] = refusal
     if news:
-        save(session, held.values())
+        save(session, parcels.values())
         enqueue(session, [_UPDATE_ORDER_STATUS], news)
-    shown = queries.find_deliveries(session, held)
-    return [refusals.get(turn) or shown[report.delivery_id] for turn, report in enumerate(reports)]
+    shown = queries.find_deliveries(session, parcels)
+    return [refusals.get(turn) or shown[held[report.delivery_id].id] for turn, report in enumerate(reports)]
 
 
-def follow_courier(session: Session, delivery_id: int, entry: LogEntry, correlation_id: str) -> None:
+def follow_courier(session: Session, delivery_id: DeliveryId, entry: LogEntry, correlation_id: str) -> None:
     """``follow_couriers`` for one. Raises its refusal."""
     [outcome] = follow_couriers(session, [Report(delivery_id, entry, correlation_id)])
     if isinstance(outcome, AppError):

@@ -46,7 +46,8 @@ ROUTES = (
     Route("POST", "/products/<uuid:product_id>/stock", "inventory", creates=True),
     Route("GET", "/products/<uuid:product_id>/movements", "inventory"),
     Route("POST", "/check-availability", "inventory", repeatable=True),
-    Route("GET", "/deliveries/<int:delivery_id>", "delivery"),
+    Route("GET", "/deliveries", "delivery"),
+    Route("GET", "/deliveries/<serial_or_uuid:delivery_id>", "delivery"),
     Route("GET", "/deliveries/order/<uuid:order_id>", "delivery"),
-    Route("PATCH", "/deliveries/<int:delivery_id>/status", "delivery"),
+    Route("PATCH", "/deliveries/<serial_or_uuid:delivery_id>/status", "delivery"),
 )

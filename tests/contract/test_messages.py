@@ -164,7 +164,7 @@ def test_what_a_courier_reports_loads_at_sales(monkeypatch: pytest.MonkeyPatch) 
     sent: list[tuple[Any, Any]] = []
     monkeypatch.setattr(courier, "enqueue", lambda _session, links, bundle: sent.append((links, bundle)))
     monkeypatch.setattr(courier, "save", lambda _session, _held: None)
-    parcel = Delivery(17, ORDER, DeliveryStatus.PENDING, version=1, cancel_no=0, address="12 rue de la Paix")
+    parcel = Delivery(17, ORDER, DeliveryStatus.PENDING, 1, cancel_no=0, address="12 rue de la Paix", public_id=ORDER)
 
     monkeypatch.setattr(courier, "lock_deliveries", lambda _session, _ids: {17: parcel})
     monkeypatch.setattr(courier.queries, "find_deliveries", lambda _session, _ids: {17: {}})

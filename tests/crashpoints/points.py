@@ -116,7 +116,7 @@ GATEWAY = (
     _gateway("POST /orders/<uuid:order_id>/cancel", "cancel", ANSWERED),
     _gateway("PATCH /orders/<uuid:order_id>/status", "move", ANSWERED),
     _gateway("PATCH /products/<uuid:product_id>", "change_product", ANSWERED),
-    _gateway("PATCH /deliveries/<int:delivery_id>/status", "courier", ANSWERED),
+    _gateway("PATCH /deliveries/<serial_or_uuid:delivery_id>/status", "courier", ANSWERED),
 )
 
 # Steps, each in every chain that it is a link of.

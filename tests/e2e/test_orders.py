@@ -77,6 +77,8 @@ def test_the_order_follows_what_the_courier_reports(shop: Shop) -> None:
     refused = shop.send("PATCH", where, {"status": "PENDING"})
     assert (refused.status, refused.body["code"], refused.body["from"]) == (409, "illegal_transition", "FAILED")
     assert "IN_TRANSIT" in refused.body["allowed"]
+    listed = shop.send("GET", f"/deliveries?status=FAILED&created_after={delivery['created_at'][:19]}Z").body["items"]
+    assert delivery["id"] in [each["id"] for each in listed]
 
 
 def test_an_order_that_is_cancelled_at_once_gives_its_stock_back(shop: Shop) -> None:

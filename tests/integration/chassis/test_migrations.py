@@ -118,10 +118,10 @@ def test_what_the_tables_hold_survives_the_way_back_and_forth(
         migrate(service)
 
     for service in SERVICES:
-        for table, held in kept[service].items():
-            assert held == before[service][table], (service, table)
         after = rows(shop_of_its_own[service])
-        assert {table: after[table] for table in kept[service]} == kept[service]
+        for table, held in kept[service].items():
+            assert held == known(before[service][table], held), (service, table)
+            assert held == known(after[table], held), (service, table)
         assert after.keys() == before[service].keys()
 
 
@@ -140,12 +140,21 @@ HOLDING = [
 ]
 
 
-def rows(sessions: sessionmaker[Session]) -> dict[str, list[Any]]:
+Held = list[dict[str, Any]]
+
+
+def known(held: Held, way_back: Held) -> Held:
+    """These rows without the columns that the release before does not have: what is in them is lost on the way back."""
+    columns = way_back[0].keys() if way_back else ()
+    return sorted(({name: each[name] for name in columns} for each in held), key=str)
+
+
+def rows(sessions: sessionmaker[Session]) -> dict[str, Held]:
     """What each table holds, by its name."""
     with transaction(sessions) as session:
         names = session.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars().all()
-        found = {name: session.execute(text(f"SELECT * FROM {name}")).all() for name in names if name != _NOT_OURS}
-    return {name: sorted(map(str, held)) for name, held in found.items()}
+        found = {name: session.execute(text(f"SELECT * FROM {name}")) for name in names if name != _NOT_OURS}
+        return {name: sorted(map(dict, held.mappings()), key=str) for name, held in found.items()}
 
 
 @pytest.fixture

@@ -1,10 +1,15 @@
 """Couriers and clerks over HTTP."""
 
+import base64
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
@@ -13,7 +18,10 @@ from chassis.outbox import outbox
 from chassis.settings import Settings
 from delivery import service
 from delivery.app import attach, create_app
+from delivery.errors import DeliveryNotFound
 from delivery.messages import CancelDelivery, CreateDelivery
+from delivery.models import LogEntry
+from delivery.status import DeliveryStatus
 
 Sessions = sessionmaker[Session]
 
@@ -47,6 +55,13 @@ def news_of(sessions: Sessions, delivery: dict[str, Any]) -> list[Any]:
     with transaction(sessions) as session:
         rows = session.execute(select(outbox).order_by(outbox.c.id)).all()
     return [row for row in rows if row.bundle[0]["order_id"] == delivery["order_id"]]
+
+
+def serial_of(sessions: Sessions, delivery: dict[str, Any]) -> int:
+    """The serial of this delivery, which is shown nowhere."""
+    query = text("SELECT id FROM deliveries WHERE public_id = :id")
+    with transaction(sessions) as session:
+        return int(session.execute(query, {"id": delivery["id"]}).scalar_one())
 
 
 class TestDispatch:
@@ -97,14 +112,145 @@ class TestDispatch:
         assert (answer.outcome, answer.delivery_status, answer.delivery_version) == ("ok", "PENDING", 1)
         assert client.get(f"/deliveries/{before['id']}").json == before
 
-    @pytest.mark.parametrize("path", ["/deliveries/0", "/deliveries/order/0192f0c1-0000-7000-8000-000000000000"])
+    def test_a_delivery_is_shown_with_a_uuid_and_found_by_that_and_by_its_serial(
+        self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
+    ) -> None:
+        serial = serial_of(delivery_sessions, delivery)
+
+        assert UUID(delivery["id"]).version == 7
+        assert str(serial) not in {str(each) for each in delivery.values()}
+        for name in (delivery["id"], delivery["id"].upper(), serial, f"00{serial}"):
+            assert client.get(f"/deliveries/{name}").json == delivery, name
+
+    def test_what_a_worker_of_the_release_before_inserts_is_shown_with_a_uuid_too(
+        self, client: FlaskClient, delivery_sessions: Sessions
+    ) -> None:
+        order_id = uuid7()
+        with transaction(delivery_sessions) as session:
+            session.execute(
+                text("INSERT INTO deliveries (order_id, address, status) VALUES (:order_id, 'Lyon', 'PENDING')"),
+                {"order_id": order_id},
+            )
+
+        found = client.get(f"/deliveries/order/{order_id}").json
+
+        assert client.get(f"/deliveries/{UUID(found['id'])}").json == found
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/deliveries/0",
+            "/deliveries/0192f0c1-0000-7000-8000-000000000000",
+            "/deliveries/order/0192f0c1-0000-7000-8000-000000000000",
+        ],
+    )
     def test_a_delivery_that_is_not_there_is_not_found(self, client: FlaskClient, path: str) -> None:
         answer = client.get(path)
 
         assert (answer.status_code, answer.json["code"]) == (404, "delivery_not_found")
 
 
+@pytest.fixture
+def three_failed(client: FlaskClient, delivery_sessions: Sessions) -> Iterator[list[dict[str, Any]]]:
+    """Three deliveries that have failed, oldest first, of a day that no other test uses."""
+    made = [dispatch(client) for _ in range(3)]
+    with transaction(delivery_sessions) as session:
+        for hour, each in enumerate(made):
+            session.execute(
+                text("UPDATE deliveries SET status = 'FAILED', created_at = :at WHERE public_id = :id"),
+                {"at": datetime(1999, 5, 1, hour, tzinfo=UTC), "id": each["id"]},
+            )
+    yield [client.get(f"/deliveries/{each['id']}").json for each in made]
+    with transaction(delivery_sessions) as session:
+        session.execute(text("UPDATE deliveries SET created_at = now() WHERE created_at < '2000-01-01'"))
+
+
+class TestList:
+    DAY = "created_after=1999-05-01T00:00:00Z&created_before=1999-05-02T00:00:00Z"
+
+    def test_deliveries_are_listed_without_their_logs_newest_first(
+        self, client: FlaskClient, three_failed: list[dict[str, Any]]
+    ) -> None:
+        listed = client.get(f"/deliveries?{self.DAY}").json
+
+        summaries = [{name: value for name, value in each.items() if name != "log"} for each in three_failed]
+        assert listed == {"items": summaries[::-1], "next_cursor": None}
+        assert client.get(f"/deliveries?{self.DAY}&sort=created_at").json["items"] == summaries
+
+    @pytest.mark.parametrize(
+        ("filters", "hours"),
+        [
+            (DAY, [0, 1, 2]),
+            (f"{DAY}&status=FAILED", [0, 1, 2]),
+            (f"{DAY}&status=PENDING", []),
+            ("created_after=1999-05-01T01:00:00Z&created_before=1999-05-02T00:00:00Z", [1, 2]),
+            ("created_after=1999-05-01T00:00:00Z&created_before=1999-05-01T01:00:00Z", [0]),
+            ("created_after=1999-05-01T03:00:00%2B02:00&created_before=1999-05-01T02:00:00", [1]),
+        ],
+    )
+    def test_a_filter_leaves_out_what_is_not_asked_for(
+        self, client: FlaskClient, three_failed: list[dict[str, Any]], filters: str, hours: list[int]
+    ) -> None:
+        listed = client.get(f"/deliveries?sort=created_at&{filters}").json["items"]
+
+        assert [each["id"] for each in listed] == [three_failed[hour]["id"] for hour in hours]
+
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+    def test_pages_follow_each_other_without_gap_or_repetition(
+        self, client: FlaskClient, three_failed: list[dict[str, Any]], delivery_sessions: Sessions, sort: str
+    ) -> None:
+        with transaction(delivery_sessions) as session:  # of one moment: only the id tells them apart
+            session.execute(
+                text("UPDATE deliveries SET created_at = '1999-05-01' WHERE public_id = ANY(CAST(:ids AS uuid[]))"),
+                {"ids": [each["id"] for each in three_failed]},
+            )
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = client.get(f"/deliveries?{self.DAY}&sort={sort}&limit=1{cursor}").json
+            seen += [each["id"] for each in page["items"]]
+            cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+
+        ids = sorted(each["id"] for each in three_failed)
+        assert seen == (ids if sort == "created_at" else ids[::-1])
+
+    def test_a_cursor_shows_no_serial(
+        self, client: FlaskClient, three_failed: list[dict[str, Any]], delivery_sessions: Sessions
+    ) -> None:
+        cursor = client.get(f"/deliveries?{self.DAY}&limit=1").json["next_cursor"]
+
+        held = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+
+        assert held == ["1999-05-01T02:00:00+00:00", three_failed[2]["id"]]
+
+
 class TestReport:
+    def test_a_report_may_name_the_delivery_by_its_serial(
+        self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
+    ) -> None:
+        answer = report(client, {"id": serial_of(delivery_sessions, delivery)}, "IN_TRANSIT")
+
+        assert (answer.status_code, answer.json["id"], answer.json["version"]) == (200, delivery["id"], 2)
+
+    def test_reports_of_one_moment_may_name_the_same_delivery_in_both_ways(
+        self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
+    ) -> None:
+        public_id, serial = UUID(delivery["id"]), serial_of(delivery_sessions, delivery)
+        reports = [
+            service.Report(serial, LogEntry(DeliveryStatus.IN_TRANSIT), "c-1"),
+            service.Report(public_id, LogEntry(DeliveryStatus.DELIVERED), "c-2"),
+            service.Report(0, LogEntry(DeliveryStatus.DELIVERED), "c-3"),
+        ]
+
+        with transaction(delivery_sessions) as session:
+            first, second, nobody = service.follow_couriers(session, reports)
+
+        assert isinstance(nobody, DeliveryNotFound)
+        assert first == second
+        shown = client.get(f"/deliveries/{public_id}").json
+        assert [each["status"] for each in shown["log"]] == ["PENDING", "IN_TRANSIT", "DELIVERED"]
+        told = [row.bundle[0]["delivery_version"] for row in news_of(delivery_sessions, delivery)]
+        assert (told, shown["version"]) == ([2], 3)
+
     def test_a_report_moves_the_delivery_and_tells_sales_in_the_same_commit(
         self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
     ) -> None:

@@ -148,7 +148,7 @@ def test_without_the_row_lock_both_moves_win(delivery_sessions: Sessions, monkey
             meet.wait(timeout=10)
         return {
             row.order_id: models.Delivery(
-                row.id, row.order_id, DeliveryStatus(row.status), row.version, row.cancel_no, row.address
+                row.id, row.order_id, DeliveryStatus(row.status), row.version, row.cancel_no, row.address, row.public_id
             )
             for row in rows
         }

@@ -193,7 +193,7 @@ def test_a_failure_that_is_no_problem_document_is_not_shown_to_clients(client: F
 
 
 def test_unknown_paths_methods_and_media_are_refused_at_the_door(client: FlaskClient, sales: Any) -> None:
-    unknown = client.get("/deliveries")
+    unknown = client.get("/parcels")
     nonsense = client.get("/orders/42")
     slashes = client.get("/orders//events")
     method = client.delete("/orders")
@@ -204,6 +204,22 @@ def test_unknown_paths_methods_and_media_are_refused_at_the_door(client: FlaskCl
     assert {each.mimetype for each in answers} == {"application/problem+json"}
     assert method.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
     assert sales.seen == []
+
+
+@pytest.mark.parametrize(
+    ("delivery_id", "code"),
+    [
+        ("17", "upstream_down"),  # known at the door, and nobody is behind it in this test
+        ("9223372036854775807", "upstream_down"),
+        ("01920f3e-7f02-7c11-8d46-02a7b3c4d5e6", "upstream_down"),
+        ("9223372036854775808", "not_found"),
+        ("%D9%A1", "not_found"),
+        ("01920f3e7f027c118d4602a7b3c4d5e6", "not_found"),
+        ("one", "not_found"),
+    ],
+)
+def test_a_delivery_is_named_by_its_serial_or_its_uuid(client: FlaskClient, delivery_id: str, code: str) -> None:
+    assert client.get(f"/deliveries/{delivery_id}").json["code"] == code
 
 
 def test_health_names_what_is_down(client: FlaskClient, sales: Any) -> None:

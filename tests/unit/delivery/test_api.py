@@ -40,6 +40,26 @@ def test_a_report_against_the_rules_is_refused_by_the_name_of_its_field(
 
 
 @pytest.mark.parametrize(
+    ("filters", "field"),
+    [
+        ("status=LOST", "status"),
+        ("created_after=yesterday", "created_after"),
+        ("created_before=", "created_before"),
+        ("sort=status", "sort"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("cursor=elsewhere", "cursor"),
+        ("courier=ada", "courier"),
+    ],
+)
+def test_a_filter_against_the_rules_is_refused_by_its_name(client: FlaskClient, filters: str, field: str) -> None:
+    answer = client.get(f"/deliveries?{filters}")
+
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid")
+    assert [each["field"] for each in answer.json["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
     ("body", "field"),
     [
         ({"order_id": ORDER}, "address"),
@@ -57,7 +77,17 @@ def test_a_dispatch_against_the_rules_is_refused_by_the_name_of_its_field(
     assert [each["field"] for each in answer.json["errors"]] == [field]
 
 
-@pytest.mark.parametrize("path", ["/deliveries/one", "/deliveries/9223372036854775808", "/deliveries/order/17"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/deliveries/one",
+        "/deliveries/9223372036854775808",
+        "/deliveries/%D9%A1",  # a digit, but not one of these ten
+        "/deliveries/-1",
+        f"/deliveries/{ORDER}0",
+        "/deliveries/order/17",
+    ],
+)
 def test_an_id_that_cannot_exist_is_not_found(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
 
@@ -80,6 +110,7 @@ def test_every_route_shows_an_example_and_its_refusals(client: FlaskClient) -> N
     refusals = {name: sorted(set(route["responses"]) & {"404", "409", "412", "422"}) for name, route in routes.items()}
     assert refusals == {
         ("post", "/deliveries"): ["409", "422"],
+        ("get", "/deliveries"): ["422"],
         ("get", "/deliveries/{delivery_id}"): ["404"],
         ("get", "/deliveries/order/{order_id}"): ["404"],
         ("patch", "/deliveries/{delivery_id}/status"): ["404", "409", "412", "422"],

@@ -7,8 +7,8 @@ POST /orders, GET /orders/<uuid:order_id>, PATCH /orders/<uuid:order_id>/status,
 POST /orders/<uuid:order_id>/cancel, GET /orders/<uuid:order_id>/events, POST /customers,
 GET /customers/<uuid:customer_id>, GET /customers, GET /products, GET /products/<uuid:product_id>, POST /products,
 PATCH /products/<uuid:product_id>, POST /products/<uuid:product_id>/stock, GET /products/<uuid:product_id>/movements,
-POST /check-availability, GET /deliveries/<int:delivery_id>, GET /deliveries/order/<uuid:order_id>,
-PATCH /deliveries/<int:delivery_id>/status
+POST /check-availability, GET /deliveries, GET /deliveries/<serial_or_uuid:delivery_id>,
+GET /deliveries/order/<uuid:order_id>, PATCH /deliveries/<serial_or_uuid:delivery_id>/status
 """
 
 
