@@ -7,12 +7,14 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import msgspec
 import structlog
 
 from chassis.json_text import write_json
+from chassis.printable import printable
 from chassis.settings import Settings
 
 
@@ -26,11 +28,11 @@ def configure_logs(settings: Settings, process: str) -> None:
     ]
     people = settings.log_format == "console"
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_indented_traceback)
         if people
         else structlog.processors.JSONRenderer(_json)
     )
-    errors = [] if people else [structlog.processors.format_exc_info]
+    errors: list[structlog.types.Processor] = [_in_one_line] if people else [structlog.processors.format_exc_info]
     level = logging.getLevelNamesMapping()[settings.log_level]
     structlog.configure(
         processors=[*shared, *errors, renderer],
@@ -48,6 +50,17 @@ def configure_logs(settings: Settings, process: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+
+
+def _in_one_line(_logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Text in an event may come from anybody: it begins no line of its own, and moves no cursor."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _indented_traceback(file: TextIO, exc_info: structlog.types.ExcInfo) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    file.write("\n".join(f"  {printable(line)}" for line in text.getvalue().split("\n")))
 
 
 def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:

@@ -7,6 +7,7 @@ import click
 from conveyor.catalogue import load as load_file
 from conveyor.client import Gateway
 from conveyor.target import target
+from conveyor.terminal import say
 
 
 @click.group()
@@ -23,7 +24,7 @@ def load(file: Path) -> None:
     """
     loaded = load_file(Gateway(target().gateway_url, connections=4, patience=30), file)
     for line, reason in sorted(loaded.refused.items()):
-        click.echo(f"line {line}: {reason}", err=True)
-    click.echo(f"{loaded.created} products created, {loaded.known} known already, {len(loaded.refused)} refused")
+        say(f"line {line}: {reason}", err=True)
+    say(f"{loaded.created} products created, {loaded.known} known already, {len(loaded.refused)} refused")
     if loaded.refused:
         raise SystemExit(1)

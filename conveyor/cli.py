@@ -5,11 +5,13 @@ A command is imported when it is run: ``conveyor topology`` does not wait for wh
 
 import importlib
 import sys
+from io import StringIO
 from typing import Any, NoReturn
 
 import click
 
 from chassis.errors import ConveyorError
+from conveyor.terminal import say, say_paragraph
 
 #: Which module has which command. The command is the function of its own name there.
 COMMANDS = {
@@ -37,6 +39,18 @@ COMMANDS = {
 
 class Lazily(click.Group):
     """A group whose commands are imported on use."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **more)
+        except click.ClickException as error:
+            raise _told(error) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            raise _told(error) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -74,6 +88,14 @@ def main(arguments: list[str] | None = None) -> Any:
         _end(f"the database cannot serve: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}")
 
 
+def _told(error: click.ClickException) -> click.exceptions.Exit:
+    """A wrong command line: what click says about it is said here, since it quotes what was typed as it is."""
+    text = StringIO()
+    error.show(text)
+    say(*text.getvalue().rstrip("\n").split("\n"), err=True)
+    return click.exceptions.Exit(error.exit_code)
+
+
 def _end(message: str) -> NoReturn:
-    click.echo(f"conveyor: {message}", err=True)
+    say_paragraph(f"conveyor: {message}", err=True)
     sys.exit(1)

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from chassis.errors import ConveyorError
+from chassis.printable import printable
 
 JSON = dict[str, Any]
 
@@ -54,10 +55,10 @@ class Refused(GatewayError):
         """``problem`` is the members of the problem document, ``retry_after`` is in seconds."""
         self.status, self.problem, self.retry_after = status, problem, retry_after
         self.code = str(problem.get("code") or f"http_{status}")
-        self.detail = str(problem.get("detail") or problem.get("title") or responses.get(status, "Refused"))
+        self.detail = printable(str(problem.get("detail") or problem.get("title") or responses.get(status, "Refused")))
         rows = problem.get("errors")
         self.errors: list[JSON] = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        fields = "".join(f"\n  {row.get('field')}: {row.get('message')}" for row in self.errors)
+        fields = "".join("\n  " + printable(f"{row.get('field')}: {row.get('message')}") for row in self.errors)
         trace = f"\n  correlation id: {problem['correlation_id']}" if problem.get("correlation_id") else ""
         super().__init__(f"{self.detail} ({status} {self.code}){fields}{trace}")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis.errors import ConveyorError
+from chassis.printable import printable
 from chassis.settings import Settings
 from conveyor.client import Gateway
 
@@ -30,14 +31,14 @@ def first_order(settings: Settings, say: Callable[[str], None], stopping: Callab
     began = time.monotonic()
     line = {"product_id": product["id"], "quantity": 1}
     order = gateway.post("/orders", {"customer_id": customer["id"], "items": [line]}).body
-    say(f"Order {order['id']}: 1 x {product['name']}")
+    say(f"Order {order['id']}: 1 x {printable(product['name'])}")
     told = 0
     while time.monotonic() - began < PATIENCE:
         # The order first: an event is written together with its status, so the events are then complete.
         order = gateway.get(f"/orders/{order['id']}").body
         events = list(gateway.every(f"/orders/{order['id']}/events"))
         for event in events[told:]:
-            say(_told(event, time.monotonic() - began))
+            say(printable(_told(event, time.monotonic() - began)))
         told = len(events)
         if order["status"] != "Pending" or stopping():
             return dict(order)

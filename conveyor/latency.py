@@ -1,6 +1,5 @@
 """``conveyor latency``: how long one order takes when nothing else is going on."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from conveyor.client import Gateway
 from conveyor.order.follow import follow
 from conveyor.own_stack import system
 from conveyor.parallel import progress
+from conveyor.terminal import say, say_json
 
 #: Orders of each kind that are not counted: connections are opened and modules imported.
 WARM_UP = 3
@@ -62,13 +62,13 @@ def latency(context: click.Context, orders: int, as_json: bool) -> None:
     }
     if as_json:
         answer = {name.lower().replace(" ", "_"): percentiles(values) for name, values in shown.items()}
-        click.echo(json.dumps({"unit": "ms", "orders": orders, **answer, "unended": measured.unended}, indent=2))
+        say_json({"unit": "ms", "orders": orders, **answer, "unended": measured.unended})
     else:
-        click.echo(f"{'milliseconds':<22} {'p50':>8} {'p95':>8} {'p99':>8} {'max':>8}   of {orders} orders each")
+        say(f"{'milliseconds':<22} {'p50':>8} {'p95':>8} {'p99':>8} {'max':>8}   of {orders} orders each")
         for name, values in shown.items():
-            click.echo(f"{name:<22} " + " ".join(map(_cell, percentiles(values).values())))
+            say(f"{name:<22} " + " ".join(map(_cell, percentiles(values).values())))
     for order_id in measured.unended:
-        click.echo(f"order {order_id} was not {PLACED} after {PATIENCE} s", err=True)
+        say(f"order {order_id} was not {PLACED} after {PATIENCE} s", err=True)
     context.exit(1 if measured.unended else 0)
 
 

@@ -11,11 +11,14 @@ import click
 
 from chassis.errors import ConveyorError
 from conveyor.target import target
+from conveyor.terminal import say
 
 #: What of a file's end is looked at for its last lines, in bytes.
 TAIL = 1_000_000
 #: Seconds between two looks of --follow.
 PAUSE = 0.25
+#: Some servers colour what they write, whoever reads it.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?")
 
 
@@ -42,11 +45,11 @@ def logs(names: tuple[str, ...], follow: bool, lines: int) -> None:
     width = max(len(file.stem) for file in files)
     ends = {file: file.stat().st_size for file in files}
     for name, line in last_lines(files, lines):
-        click.echo(f"{name:<{width}} | {line}")
+        say(f"{name:<{width}} | {_COLOUR.sub('', line)}")
     if follow:
         with suppress(KeyboardInterrupt):
             for name, line in new_lines(ends):
-                click.echo(f"{name:<{width}} | {line}")
+                say(f"{name:<{width}} | {_COLOUR.sub('', line)}")
 
 
 def _chosen(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -78,7 +81,7 @@ def last_lines(files: Iterable[Path], count: int) -> Iterator[tuple[str, str]]:
 def _tail(file: Path, count: int) -> Iterable[str]:
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - TAIL))
-        return deque(opened.read().decode(errors="replace").splitlines(), maxlen=count)
+        return deque(opened.read().decode(errors="replace").rstrip("\n").split("\n"), maxlen=count)
 
 
 def new_lines(ends: dict[Path, int]) -> Iterator[tuple[str, str]]:

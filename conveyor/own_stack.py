@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-import click
-
 from chassis.errors import ConveyorError
 from chassis.settings import PREFIX, Settings, read
 from conveyor import stack
 from conveyor.embedded.ports import free_ports
 from conveyor.embedded.processes import inherited, tail
 from conveyor.target import LEADING, leads_elsewhere, target
+from conveyor.terminal import say
 
 #: Seconds that a stack of our own may take to get ready.
 START_PATIENCE = 180.0
@@ -40,7 +39,7 @@ def system() -> Iterator[Settings]:
     if is_there():
         yield target()
         return
-    click.echo("No system is running here: starting one for the measurement.", err=True)
+    say("No system is running here: starting one for the measurement.", err=True)
     with started() as settings:
         yield settings
 

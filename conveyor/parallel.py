@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import click
 
+from conveyor.terminal import say
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -45,6 +47,6 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
         nonlocal done
         part, done = done * PARTS // max(total, 1), done + more
         if done * PARTS // max(total, 1) > part:
-            click.echo(f"{label}: {done:,} of {total:,}", err=True)
+            say(f"{label}: {done:,} of {total:,}", err=True)
 
     yield advance

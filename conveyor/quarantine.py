@@ -1,18 +1,19 @@
 """``conveyor quarantine``: the messages that nobody could work on; look at them, send them again, or let them be."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
-import msgspec
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database
 from chassis.logs import configure_logs
 from conveyor.databases import asking
 from conveyor.target import join, target
+from conveyor.terminal import say, say_json
 from sales import faults, queries
 from sales.errors import MessageNotFound, NotReplayable
 
@@ -54,11 +55,11 @@ def list_(settled: bool, limit: int, as_json: bool) -> None:
     with asking(_sessions()) as session:
         rows = queries.quarantined(session, settled=settled, limit=limit)
     if as_json:
-        click.echo(_json([dict(row._mapping) for row in rows]))
+        say_json([dict(row._mapping) for row in rows])
     elif rows:
-        click.echo("\n".join(_table(rows)))
+        say(*_table(rows))
     else:
-        click.echo("The quarantine is empty." if settled else "No message waits for anybody.")
+        say("The quarantine is empty." if settled else "No messages are waiting.")
 
 
 @quarantine.command()
@@ -70,14 +71,14 @@ def show(message_id: str, as_json: bool) -> None:
         found = queries.message_in_full(session, message_id)
     actions = [dict(each._mapping) for each in found.pop("actions")]
     if as_json:
-        click.echo(_json({**found, "actions": actions}))
+        say_json({**found, "actions": actions})
         return
     for name, value in found.items():
-        shown = _json(value) if name in ("body", "headers") else _plain(value)
-        click.echo(f"{name.replace('_', ' ') + ':':16}{shown.replace(chr(10), chr(10) + ' ' * 16)}")
+        first, *others = _in_lines(name, value)
+        say(f"{name.replace('_', ' ') + ':':16}{first}", *(" " * 16 + line for line in others))
     for each in actions:
         why = f", {each['reason']}" if each["reason"] else ""
-        click.echo(f"{each['at']:%Y-%m-%d %H:%M:%S}: {each['action']} by {each['actor']}{why}")
+        say(f"{each['at']:%Y-%m-%d %H:%M:%S}: {each['action']} by {each['actor']}{why}")
 
 
 @quarantine.command()
@@ -128,17 +129,15 @@ def _each(
                 settled = settle(session, message_id)
                 now = queries.message_in_full(session, message_id)
         except (MessageNotFound, NotReplayable) as error:
-            click.echo(str(error), err=True)
+            say(str(error), err=True)
             refused = True
             continue
         if settled:
-            click.echo(f"{message_id}: {done}")
+            say(f"{message_id}: {done}")
         else:
-            click.echo(
-                f"{message_id}: was {now['state']} by {now['settled_by']} at {now['settled_at']:%Y-%m-%d %H:%M:%S}"
-            )
+            say(f"{message_id}: was {now['state']} by {now['settled_by']} at {now['settled_at']:%Y-%m-%d %H:%M:%S}")
         for order_id in now["flagged_orders"]:
-            click.echo(f"  order {order_id} still needs attention: conveyor order resume {order_id}")
+            say(f"  order {order_id} still needs attention: conveyor order resume {order_id}")
     if refused:
         sys.exit(1)
 
@@ -160,9 +159,10 @@ def _table(rows: Iterable[Any]) -> Iterable[str]:
         yield f"{shown}  {' '.join(row.reason.split())}"
 
 
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode()
+def _in_lines(name: str, value: object) -> list[str]:
+    """A member of a message as people read it. What it carries keeps its lines, and so does a traceback."""
+    if name in ("body", "headers"):
+        return json.dumps(value, indent=2, default=str).split("\n")
+    if isinstance(value, list):
+        return [", ".join(map(str, value)) or "-"]
+    return str(value).split("\n")

@@ -14,6 +14,7 @@ import click
 
 from chassis.errors import ConveyorError
 from chassis.settings import PREFIX, Settings, settings
+from conveyor import terminal
 from conveyor.children import CATALOGUE, Children, variables
 from conveyor.embedded.ports import PortTaken, require_free
 from conveyor.embedded.processes import EmbeddedError, end_left_behind
@@ -45,7 +46,7 @@ def reset() -> None:
     """Forget all data of the stack that `conveyor run` has kept on this machine."""
     state = Path(settings().state_dir)
     forget(state)
-    click.echo(f"{state} is forgotten")
+    terminal.say(f"{state} is forgotten")
 
 
 def supervise(chosen: Settings, demo: bool = True) -> None:
@@ -129,7 +130,7 @@ class _Run:
 def say(text: str) -> None:
     """Tell people. A terminal that is gone must not keep the supervisor from stopping what it started."""
     try:
-        click.echo(text)
+        terminal.say(*text.split("\n"))
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
 

@@ -4,6 +4,7 @@ import click
 
 from conveyor import SERVICES
 from conveyor.target import join
+from conveyor.terminal import say
 
 
 @click.command()
@@ -17,7 +18,7 @@ def migrate(services: tuple[str, ...], to: str) -> None:
     join(*(f"{service}_database_url" for service in services or SERVICES))
     for service in services or SERVICES:
         migrate_database(service, to)
-        click.echo(f"{service}: migrated to {to}")
+        say(f"{service}: migrated to {to}")
 
 
 @click.command()
@@ -34,4 +35,4 @@ def topology() -> None:
             declared = declare(connection)
     except OSError as error:
         raise ConveyorError(f"the broker cannot be reached: {error}") from error
-    click.echo(f"declared {len(declared)} queues: {', '.join(declared)}")
+    say(f"declared {len(declared)} queues: {', '.join(declared)}")

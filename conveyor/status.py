@@ -1,6 +1,5 @@
 """``conveyor status``: one look at everything."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from conveyor.client import Gateway, Refused
 from conveyor.databases import Databases
 from conveyor.embedded.processes import started
 from conveyor.target import leads_elsewhere, target
+from conveyor.terminal import say, say_json
 
 #: Seconds that a source has to answer in, so that one that hangs does not hide the others.
 PATIENCE = 3
@@ -65,7 +65,10 @@ def status(context: click.Context, as_json: bool) -> None:
     Exit code: 0 everything answers, 1 something is down (it is named, and the rest is shown).
     """
     seen = look_at(target())
-    click.echo(json.dumps(asdict(seen), indent=2) if as_json else "\n".join(_lines(seen)))
+    if as_json:
+        say_json(asdict(seen))
+    else:
+        say(*_lines(seen))
     context.exit(1 if seen.down else 0)
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import click
 
 from chassis.settings import PREFIX, Settings
+from conveyor import terminal
 from conveyor.bench import compare, machine, parts, plot, table
 from conveyor.bench.printing import report
 from conveyor.bench.run import Bench, Document, Options, say
 from conveyor.bench.shop import Shop
 from conveyor.own_stack import PLACES, is_there, system
+from conveyor.terminal import say_json
 
 
 @click.command(short_help="Measure how fast it is, and check that the answers were right.")
@@ -104,7 +106,10 @@ def bench(
     file = out / ("compare.json" if names[:1] == ("compare",) else "bench.json")
     out.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document, indent=2) + "\n")
-    click.echo(json.dumps(document, indent=2) if as_json else "\n".join(shown))
+    if as_json:
+        say_json(document)
+    else:
+        terminal.say(*shown)
     say(f"figures: {file}")
     context.exit(1 if bad else 0)
 

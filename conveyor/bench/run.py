@@ -6,10 +6,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import click
-
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
+from conveyor import terminal
 from conveyor.bench.measure import Measured, measure
 from conveyor.bench.shop import Shop, ordinary
 from conveyor.reconcile.run import Findings, reconcile
@@ -119,4 +118,4 @@ def deviations(settings: Settings) -> list[str]:
 
 def say(text: str) -> None:
     """A line about the progress, on stderr."""
-    click.echo(text, err=True)
+    terminal.say(text, err=True)

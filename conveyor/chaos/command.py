@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from chassis.settings import settings
+from conveyor.terminal import say
 
 
 @click.command(short_help="Torment a stack of its own and prove that nothing is lost or doubled.")
@@ -45,11 +46,11 @@ def chaos(context: click.Context, seed: int, minutes: float, orders: int, dry_ru
     if dry_run:
         given = settings()
         for action in schedule(seed, 60 * minutes, workers=given.workers, relays=given.relays):
-            click.echo(str(action))
+            say(str(action))
         return
     signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
     verdict = run.chaos(run.Options(seed, minutes, orders), settings())
-    click.echo(str(verdict))
+    say(*str(verdict).split("\n"))
     context.exit(1 if verdict.violations else 0)
 
 

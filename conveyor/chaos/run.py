@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-import click
-
 from chassis.settings import Settings
 from conveyor import samples
 from conveyor.chaos import drain, evidence
@@ -25,6 +23,7 @@ from conveyor.client import Gateway
 from conveyor.databases import Databases
 from conveyor.replay.book import read_book
 from conveyor.replay.prepare import Ids, Preparation
+from conveyor.terminal import say
 
 BOOK = Path(samples.__file__).parent / "orders.csv"
 #: Seconds after the last torment in which every request must have got its answer.
@@ -56,14 +55,15 @@ class Diary:
     def say(self, text: str) -> None:
         with self._lock:
             line = f"{time.monotonic() - self.began:7.1f} s  {text}"
-            click.echo(line)
-            print(f"{datetime.now(UTC):%H:%M:%S.%f} {line}", file=self._log, flush=True)
+            say(line)
+            self._log.write(f"{datetime.now(UTC):%H:%M:%S.%f} {line}\n")
+            self._log.flush()
 
 
 def chaos(options: Options, settings: Settings) -> Verdict:
     """Torment a stack of its own while orders go through it, and judge. Raises VictimFailed, EmbeddedError."""
     victim = Victim(settings, Path(settings.state_dir).absolute() / "chaos")
-    click.echo(f"starting a stack in {victim.state}; its logs are kept there")
+    say(f"starting a stack in {victim.state}; its logs are kept there")
     try:
         victim.start()
         with (victim.state / "logs" / "chaos.log").open("a") as log:

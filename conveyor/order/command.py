@@ -1,6 +1,5 @@
 """``conveyor order``."""
 
-import json
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import islice
@@ -16,6 +15,7 @@ from conveyor.order.follow import OPEN, follow
 from conveyor.order.naming import Item, Price, customer_id, lines
 from conveyor.order.resume import resume
 from conveyor.target import target
+from conveyor.terminal import say, say_json
 from sales.status import OrderStatus
 
 #: The exit code of a command whose order ended, and not as it was asked for.
@@ -97,13 +97,13 @@ def place(
         body["delivery_address"] = address
     answer = gateway.post("/orders", body, key=key, headers=_prefer(wait))
     if as_json:
-        click.echo(json.dumps(answer.body, indent=2))
+        say_json(answer.body)
     else:
-        click.echo(shown.headline(answer.body))
+        say(shown.headline(answer.body))
         if answer.replayed:
-            click.echo("It was placed before, under this key.")
+            say("It was placed before, under this key.")
         if answer.body["status"] in OPEN:
-            click.echo(f"It is under way: conveyor order watch {answer.body['id']}")
+            say(f"It is under way: conveyor order watch {answer.body['id']}")
     context.exit(OTHERWISE if answer.body["status"] == OrderStatus.REJECTED else 0)
 
 
@@ -120,10 +120,9 @@ def show(order_id: UUID, as_json: bool) -> None:
     found = gateway.get(f"/orders/{order_id}").body
     events = list(gateway.every(f"/orders/{order_id}/events"))
     if as_json:
-        click.echo(json.dumps({**found, "events": events}, indent=2))
+        say_json({**found, "events": events})
         return
-    for line in shown.in_full(found, events):
-        click.echo(line)
+    say(*shown.in_full(found, events))
 
 
 @order.command()
@@ -151,10 +150,13 @@ def watch(context: click.Context, order_id: UUID, timeout: float, as_json: bool)
     began = None
     for event in follow(gateway, str(order_id), patience=timeout):
         began = began or event["at"]
-        click.echo(json.dumps(event) if as_json else shown.happened(event, began))
+        if as_json:
+            say_json(event, indent=None)
+        else:
+            say(shown.happened(event, began))
     ended = gateway.get(f"/orders/{order_id}").body
     if not as_json:
-        click.echo(shown.headline(ended))
+        say(shown.headline(ended))
     context.exit(OTHERWISE if ended["status"] == OrderStatus.REJECTED else 0)
 
 
@@ -179,9 +181,12 @@ def cancel(context: click.Context, order_id: UUID, reason: str | None, wait: int
     except Refused as refusal:
         allowed = refusal.problem.get("allowed")
         if allowed:
-            click.echo(f"what is allowed now: {', '.join(allowed)}", err=True)
+            say(f"what is allowed now: {', '.join(allowed)}", err=True)
         raise
-    click.echo(json.dumps(found, indent=2) if as_json else shown.headline(found))
+    if as_json:
+        say_json(found)
+    else:
+        say(shown.headline(found))
     context.exit(0 if found["status"] in (OrderStatus.CANCELLED, OrderStatus.CANCELLING) else OTHERWISE)
 
 
@@ -223,11 +228,11 @@ def list_(
     given = {name: value for name, value in filters.items() if value is not None}
     found = list(islice(gateway.every("/orders", limit=min(limit, LARGEST_PAGE), **given), limit))
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        say_json(found)
     elif found:
-        click.echo("\n".join(shown.row(each) for each in found))
+        say(*map(shown.row, found))
     else:
-        click.echo("No such order.")
+        say("No such order.")
 
 
 def _gateway() -> Gateway:

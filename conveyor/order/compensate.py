@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 from chassis.database import open_database
 from conveyor.databases import asking
 from conveyor.target import target
+from conveyor.terminal import say
 from sales import service
 
 
@@ -30,4 +31,4 @@ def compensate(order_id: UUID, reason: str, actor: str) -> None:
     """
     with asking(open_database("sales", target())) as session:
         order = service.compensate(session, order_id, actor, reason, uuid7().hex)
-    click.echo(f"{order_id}: given up; it is {order['status']}")
+    say(f"{order_id}: given up; it is {order['status']}")

@@ -8,6 +8,7 @@ import click
 from chassis.database import open_database
 from conveyor.databases import asking
 from conveyor.target import target
+from conveyor.terminal import say
 from sales import queries, service
 
 
@@ -27,6 +28,6 @@ def resume(order_id: UUID, reason: str | None, actor: str) -> None:
     with asking(open_database("sales", target())) as session:
         order = service.resume(session, order_id, actor, reason)
         waits = queries.waiting_about(session, order_id)
-    click.echo(f"{order_id}: resumed; it is {order['status']}")
+    say(f"{order_id}: resumed; it is {order['status']}")
     if waits is not None:
-        click.echo(f"A message about it still waits: conveyor quarantine show {waits.message_id}")
+        say(f"A message about it still waits: conveyor quarantine show {waits.message_id}")

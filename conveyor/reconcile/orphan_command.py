@@ -6,6 +6,7 @@ from uuid import UUID
 import click
 
 from conveyor.target import target
+from conveyor.terminal import say
 
 OrderId = click.argument("order_id", metavar="ID", type=click.UUID)
 Reason = click.option("--reason", required=True, help="What was decided, and why, for the record.")
@@ -31,7 +32,7 @@ def keep(order_id: UUID, reason: str, actor: str) -> None:
     from conveyor.reconcile import orphan
 
     orphan.keep(target(), order_id, actor, reason)
-    click.echo(f"{order_id}: kept; its parcel goes on, its stock is gone")
+    say(f"{order_id}: kept; its parcel goes on, its stock is gone")
 
 
 @orphan.command()
@@ -43,4 +44,4 @@ def give_up(order_id: UUID, reason: str, actor: str) -> None:
     from conveyor.reconcile import orphan
 
     orphan.give_up(target(), order_id, actor, reason)
-    click.echo(f"{order_id}: given up; its stock is back")
+    say(f"{order_id}: given up; its stock is back")

@@ -1,16 +1,14 @@
 """What ``conveyor reconcile`` prints, for people and for programs; written as it is found, so that a million
 deviations need no memory."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import click
-
 from conveyor.reconcile.repair import Left, Mended
 from conveyor.reconcile.rules import Deviation
 from conveyor.reconcile.run import Findings
+from conveyor.terminal import say, say_json_list
 
 #: Of any kind at most so many are printed without --all; a summary that has scrolled away helps nobody.
 SHOWN = 50
@@ -36,13 +34,18 @@ def repairs_as_json(findings: Findings, results: Iterable[Mended | Left]) -> int
 
 def _document(name: str, entries: Iterable[dict[str, Any]], findings: Findings, counts: Any) -> int:
     count = 0
-    click.echo(f'{{"{name}": [', nl=False)
-    for number, each in enumerate(entries):
-        count += bool(counts(each))
-        click.echo(("," if number else "") + "\n" + json.dumps(each), nl=False)
-    checked = {name.replace(" ", "_").replace("-", "_"): number for name, number in findings.checked.items()}
-    rest = {"ok": not count, "checked": checked, "unchecked": findings.unchecked}
-    click.echo("],\n" + json.dumps(rest).removeprefix("{"))
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for each in entries:
+            count += bool(counts(each))
+            yield each
+
+    def rest() -> dict[str, Any]:
+        checked = {name.replace(" ", "_").replace("-", "_"): number for name, number in findings.checked.items()}
+        return {"ok": not count, "checked": checked, "unchecked": findings.unchecked}
+
+    say_json_list(name, counted(), rest)
     return count
 
 
@@ -52,13 +55,12 @@ def deviations_as_lines(findings: Findings, found: Iterable[Deviation], everythi
     for each in found:
         by_kind[each.kind] += 1
         if everything or by_kind[each.kind] <= SHOWN:
-            click.echo(f"{each.kind}  {each.id}  there is: {each.found}  should be: {each.expected}")
-    for line in (*_more(by_kind), *_checked(findings)):
-        click.echo(line)
+            say(f"{each.kind}  {each.id}  there is: {each.found}  should be: {each.expected}")
+    say(*_more(by_kind), *_checked(findings))
     if by_kind:
-        click.echo(f"{by_kind.total():,} DEVIATIONS: {_listed(by_kind)}")
+        say(f"{by_kind.total():,} DEVIATIONS: {_listed(by_kind)}")
     else:
-        click.echo("OK: the databases agree")
+        say("OK: the databases agree")
     return by_kind.total()
 
 
@@ -74,15 +76,14 @@ def repairs_as_lines(findings: Findings, results: Iterable[Mended | Left], every
             continue
         there = f"{deviation.kind}  {deviation.id}  there is: {deviation.found}"
         if isinstance(each, Mended):
-            click.echo(f"{did}: {there}  {would}: {each.did}")
+            say(f"{did}: {there}  {would}: {each.did}")
         else:
-            click.echo(f"not mended: {there}  should be: {deviation.expected}")
-            click.echo(f"    because {each.advice.why}. You can: {each.advice.can_do}.")
-    for line in (*_more(mended), *_more(left), *_checked(findings)):
-        click.echo(line)
+            say(f"not mended: {there}  should be: {deviation.expected}")
+            say(f"    because {each.advice.why}. You can: {each.advice.can_do}.")
+    say(*_more(mended), *_more(left), *_checked(findings))
     if mended:
-        click.echo(f"{did} {mended.total():,}: {_listed(mended)}")
-    click.echo(f"{left.total():,} NOT MENDED: {_listed(left)}" if left else "OK: nothing is left to mend")
+        say(f"{did} {mended.total():,}: {_listed(mended)}")
+    say(f"{left.total():,} NOT MENDED: {_listed(left)}" if left else "OK: nothing is left to mend")
     return left.total()
 
 

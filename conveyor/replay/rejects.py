@@ -4,9 +4,8 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-import click
-
 from conveyor.replay.book import Reject
+from conveyor.terminal import say
 
 
 def write_rejects(wanted: Path, rejects: Iterable[Reject], *, fallback: Path) -> Path | None:
@@ -23,7 +22,7 @@ def write_rejects(wanted: Path, rejects: Iterable[Reject], *, fallback: Path) ->
             _write(path, rows)
             return path
         except OSError as error:
-            click.echo(f"The rejects cannot be written to {path}: {error.strerror}.", err=True)
+            say(f"The rejects cannot be written to {path}: {error.strerror}.", err=True)
     return None
 
 

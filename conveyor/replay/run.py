@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import click
-
 from chassis.settings import Settings
 from conveyor.client import Gateway, GatewayError, Refused
 from conveyor.parallel import progress
@@ -15,6 +13,7 @@ from conveyor.replay.prepare import Ids, Preparation, has_begun
 from conveyor.replay.rejects import write_rejects
 from conveyor.replay.send import NOT_TRIED, UNREACHABLE, Sender, Sent, Unsent
 from conveyor.replay.wait import Ending, endings
+from conveyor.terminal import say, say_paragraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +40,16 @@ def replay(options: Options, settings: Settings) -> int:
     The exit code: 0 when every order was taken and has ended, 1 otherwise. Raises GatewayError when the gateway is
     not there, or goes away for good before the first order is sent.
     """
-    click.echo(f"reading {options.file}", err=True)
+    say(f"reading {options.file}", err=True)
     book = read_book(
         options.file.read_bytes(), most_lines=settings.max_order_lines, most_units=settings.max_line_quantity
     )
     invoices = book.invoices[: options.limit]
     for line in _of_the_book(options, book, len(invoices)):
-        click.echo(line)
+        say(line)
     _list_rejects(options, book.rejects)
     if not invoices:
-        click.echo(f"There is nothing to send in {options.file}.", err=True)
+        say(f"There is nothing to send in {options.file}.", err=True)
         return 1
     gateway = Gateway(settings.gateway_url, connections=options.concurrency, patience=options.patience)
     try:
@@ -63,7 +62,7 @@ def replay(options: Options, settings: Settings) -> int:
 def _through(gateway: Gateway, options: Options, book: Book, invoices: Sequence[Invoice]) -> int:
     begun = has_begun(gateway, options.run, book)
     if begun:
-        click.echo(f"run {options.run} has begun before: stock is left as it is, and no order is made twice")
+        say(f"run {options.run} has begun before: stock is left as it is, and no order is made twice")
     preparation = Preparation(gateway, options.run, options.stock, begun, options.concurrency)
     ids = preparation.prepare(book, invoices)
     sendable, refused = without_refused(invoices, ids)
@@ -74,7 +73,7 @@ def _through(gateway: Gateway, options: Options, book: Book, invoices: Sequence[
     ended = _wait(gateway, options, sent)
     result = report.summarize(sent, unsent, ended)
     for line in (*report.lines(result), *_next_steps(sent, unsent, ended)):
-        click.echo(line)
+        say(line)
     return 0 if sent and result.complete else 1
 
 
@@ -100,7 +99,7 @@ def _check_presence(url: str) -> None:
     try:
         Gateway(url).get("/health")
     except Refused as refusal:
-        click.echo(f"The gateway is there, and not well: {refusal.detail} Going on.", err=True)
+        say(f"The gateway is there, and not well: {refusal.detail} Going on.", err=True)
 
 
 def _send(gateway: Gateway, options: Options, ids: Ids, invoices: Sequence[Invoice]) -> tuple[list[Sent], list[Unsent]]:
@@ -128,7 +127,8 @@ def _wait(gateway: Gateway, options: Options, sent: Sequence[Sent]) -> dict[str,
                 ended[order_id] = ending
                 advance(1)
         except GatewayError as error:
-            click.echo(f"{error}\nWhat is known until here:", err=True)
+            say_paragraph(str(error), err=True)
+            say("What is known until here:", err=True)
     return ended
 
 
@@ -143,7 +143,7 @@ def _list_rejects(options: Options, rejects: Sequence[Reject]) -> None:
     beside = options.file.with_suffix(".rejects.csv")
     written = write_rejects(options.rejects or beside, rejects, fallback=Path(beside.name))
     if written:
-        click.echo(f"{len(rejects):,} lines that are not sent are listed in {written}")
+        say(f"{len(rejects):,} lines that are not sent are listed in {written}")
 
 
 def _reject(unsent: Unsent) -> Reject:

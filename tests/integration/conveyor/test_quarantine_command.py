@@ -193,7 +193,7 @@ class TestListAndShow:
         assert (entry["message_id"], entry["order_id"], entry["state"]) == (waits, str(order_id), "waiting")
 
     def test_list_says_that_nothing_waits(self, sessions: sessionmaker[Session]) -> None:
-        assert run("list").output == "No message waits for anybody.\n"
+        assert run("list").output == "No messages are waiting.\n"
 
     def test_a_database_that_is_away_is_named_in_one_line(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -51,3 +51,27 @@ def test_any_text_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str], text:
     line = written(capsys, reason=text, order_id=ORDER, path=Path("x"))
     assert (line.isascii(), line.count("\n")) == (True, 1)
     assert json.loads(line).items() >= {"reason": text, "order_id": str(ORDER), "path": repr(Path("x"))}.items()
+
+
+@pytest.mark.parametrize("text", ["two\nlines 2026-01-01 forged", "\x1b[2J", "\u202e", "\x9b", "\u2028"])
+def test_for_people_too_any_text_is_one_line_that_a_terminal_only_shows(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(Settings(log_format="console"), "worker-sales")
+    structlog.get_logger().info(text, reason=text)
+    logging.getLogger("library").warning("%s", text)
+    written = capsys.readouterr().err
+    assert written.count("\n") == 2
+    assert written.replace("\n", "").isprintable()
+
+
+def test_a_traceback_for_people_begins_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(Settings(log_format="console"), "worker-sales")
+    try:
+        raise ValueError("wrong\n2026-01-01T00:00:00Z [info] forged \x1b[2J")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    first, *others = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert "failed" in first
+    assert r"  2026-01-01T00:00:00Z [info] forged \x1b[2J" in others
+    assert all(line.startswith("  ") for line in others)
