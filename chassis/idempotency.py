@@ -1,7 +1,8 @@
 """A request sent twice makes one row: the truth behind ``Idempotency-Key``.
 
 The key and a hash of the request stand in the row that the request creates, unique per client, in the row's own
-transaction. So it holds with Redis flushed, a crashed gateway, or two gateways at once.
+transaction. So it holds with Redis flushed, a crashed gateway, or two gateways at once. A key belongs to one client and
+one route, and the table stands for the route: no two routes create rows of the same table.
 Follows the IETF draft "The Idempotency-Key HTTP Header Field".
 """
 
@@ -85,7 +86,7 @@ def replay_of(session: Session, table: Table, request: RequestKey) -> Row[Any] |
     ).one_or_none()
     if found is not None and found.request_hash != request.digest:
         raise IdempotencyKeyReused(
-            "This Idempotency-Key was used before with another method, path or body. Use a new key for a new request.",
+            "This Idempotency-Key was used before with another path or body. Use a new key for a new request.",
             errors=[{"field": "Idempotency-Key", "message": "already used for another request"}],
         )
     return found

@@ -100,12 +100,17 @@ def correlation_id() -> str:
     return str(g.get("correlation_id", ""))
 
 
+def caller() -> str:
+    """Who sends this request: everybody is the same caller, as long as nobody logs in."""
+    return "public"
+
+
 def request_key() -> RequestKey | None:
     """What identifies a creating request that may be sent twice; None when the client sent no key. Raises Invalid."""
     key = idempotency_key()
     if key is None:
         return None
-    return RequestKey("public", key, request.headers.get(DIGEST_HEADER) or request_digest())
+    return RequestKey(caller(), key, request.headers.get(DIGEST_HEADER) or request_digest())
 
 
 def idempotency_key() -> str | None:

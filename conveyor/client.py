@@ -2,10 +2,11 @@
 
     GatewayError
     ├── Unreachable    nobody answers at the gateway's address
+    │   └── BrokenOff  it was sent a request that changes something, and no answer came
     └── Refused        the gateway answered, and not with a success
 
-A request that may be sent twice (a GET, or a POST with an idempotency key) is repeated while the gateway is away or
-busy, for as long as ``patience`` says. Every other request is sent once.
+A request that may be sent twice (a GET, or a POST with an idempotency key and without a precondition) is repeated while
+the gateway is away or busy, for as long as ``patience`` says. Every other request is sent once.
 """
 
 import hashlib
@@ -48,6 +49,17 @@ class Unreachable(GatewayError):
         )
 
 
+class BrokenOff(Unreachable):
+    """The gateway was sent a request that changes something, and no answer came."""
+
+    def __init__(self, url: str, cause: Exception) -> None:
+        GatewayError.__init__(
+            self,
+            f"The gateway at {url} was sent the request and did not answer ({type(cause).__name__}). It may have been "
+            "carried out: look before you send it again.",
+        )
+
+
 class Refused(GatewayError):
     """The gateway answered with a problem: ``status``, a stable ``code``, and ``detail``, a sentence for people."""
 
@@ -65,6 +77,7 @@ class Refused(GatewayError):
     @property
     def passing(self) -> bool:
         """Whether the same request may succeed a little later."""
+        # A gateway of version 0.1.0 says 409 while the first copy of a request is under way.
         return self.status in BUSY or self.code == "idempotency_key_in_progress"
 
 
@@ -128,6 +141,8 @@ class Gateway:
         if key is None:
             return self._send("POST", path, body, headers)
         keyed = {**(headers or {}), "Idempotency-Key": key}
+        if "If-Match" in keyed:  # the second copy may be refused for what the first one did
+            return self._send("POST", path, body, keyed)
         return self._patiently(lambda: self._send("POST", path, body, keyed))
 
     def patch(self, path: str, body: JSON, *, headers: Mapping[str, str] | None = None) -> Answer:
@@ -161,8 +176,10 @@ class Gateway:
             sent["Content-Type"] = "application/json"
         try:
             answer = self._pool.request(method, self.url + path, body=raw, headers=sent, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError) as error:
             raise Unreachable(self.url, error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise (Unreachable if method == "GET" else BrokenOff)(self.url, error) from error
         read = _json_of(answer.data)
         if answer.data and read is None and answer.status < 300:
             detail = f"What answers at {self.url} is not Conveyor's gateway: it does not speak JSON."

@@ -12,7 +12,7 @@ from conveyor.embedded.postgres import Postgres
 from conveyor.embedded.processes import RECORD
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.server import Server
-from conveyor.embedded.valkey import Valkey
+from conveyor.embedded.valkey import BROKER, Valkey
 
 STAND_IN = """\
 Broker: Valkey stands in for RabbitMQ, {why}.
@@ -86,7 +86,7 @@ def _broker(settings: Settings, state: Path) -> RabbitMQ | Valkey:
     if settings.embedded_broker == "rabbitmq":
         rabbitmq.scripts()
     if settings.embedded_broker == "valkey" or rabbitmq.installed() is None:
-        return Valkey(state / "broker", settings.broker_port, state / "logs" / "broker.log", name="broker")
+        return Valkey(state / "broker", settings.broker_port, state / "logs" / "broker.log", name=BROKER)
     return RabbitMQ(
         state / "rabbitmq",
         settings.broker_port,

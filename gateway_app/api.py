@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, json, request
 
 from chassis.answers import Finished
 from chassis.errors import AppError
-from chassis.web import CORRELATION_HEADER, DIGEST_HEADER, correlation_id, idempotency_key, request_digest
+from chassis.web import CORRELATION_HEADER, DIGEST_HEADER, caller, correlation_id, idempotency_key, request_digest
 from gateway_app.idempotency import Keys
 from gateway_app.routes import ROUTES, Route
 from gateway_app.upstream import Answer, Request, Upstream
@@ -72,7 +72,8 @@ def creating(route: Route) -> Answer:
     digest = request_digest()
     identity = {"Idempotency-Key": request.headers["Idempotency-Key"], DIGEST_HEADER: digest}
     inner = inner_request(route, identity)
-    return door().keys.once("public", key, digest, lambda: service_of(route).send(inner))
+    scope = f"{caller()} {route.method} {route.path}"
+    return door().keys.once(scope, key, digest, lambda: service_of(route).send(inner))
 
 
 def inner_request(route: Route, identity: dict[str, str] | None = None) -> Request:
@@ -82,6 +83,7 @@ def inner_request(route: Route, identity: dict[str, str] | None = None) -> Reque
     headers[CORRELATION_HEADER] = correlation_id()
     if identity:
         headers.update(identity)
+    repeatable = route.repeatable or bool(identity)
     query = environment.get("QUERY_STRING")
     return Request(
         route.inner_method or route.method,
@@ -89,7 +91,8 @@ def inner_request(route: Route, identity: dict[str, str] | None = None) -> Reque
         headers,
         request.get_data() or None,
         reads=route.reads,
-        repeatable=route.reads or route.repeatable or bool(identity),
+        # With a precondition the second copy may be refused for what the first one did.
+        repeatable=route.reads or (repeatable and "If-Match" not in headers),
     )
 
 

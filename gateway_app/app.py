@@ -22,7 +22,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     services = {name: Upstream(name, getattr(settings, f"{name}_url"), settings) for name in SERVICES}
     app = create_base_app("gateway", settings, [], {}, PublicDocument(services))
     waiting = Waiting(cache, services["sales"], settings)
-    app.extensions["door"] = Door(services, Keys(cache, settings), waiting)
+    app.extensions["door"] = Door(services, Keys(cache), waiting)
     app.extensions["stopping"] = waiting.stopping
     add_routes(app)
     return app

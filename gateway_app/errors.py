@@ -6,14 +6,12 @@
     ├── UpstreamBroken       the connection broke, or what came was no answer of ours
     ├── CircuitOpen          the service did not answer several times in a row, and is left alone for a moment
     └── UpstreamBusy         the service is slow, and keeps its share of the gateway's threads busy
-    Conflict 409
-    └── KeyInProgress        the first request with this Idempotency-Key is still running
 
 After the second and third a request that changes something may have been carried out, and the answer says so in
 ``may_have_been_executed``.
 """
 
-from chassis.errors import Conflict, Unavailable
+from chassis.errors import Unavailable
 
 
 class UpstreamDown(Unavailable):
@@ -44,9 +42,3 @@ class UpstreamBusy(Unavailable):
     """A service is slow and has its share of requests; this one was not carried out."""
 
     code, title = "upstream_busy", "A service is slow and has enough to do"
-
-
-class KeyInProgress(Conflict):
-    """The first request with this Idempotency-Key is still running."""
-
-    code, title = "idempotency_key_in_progress", "The first request with this key is still running"

@@ -21,7 +21,7 @@ from chassis.documents import (
 from chassis.errors import Unavailable
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import add_refusal
-from gateway_app.errors import CircuitOpen, KeyInProgress, UpstreamBroken, UpstreamBusy, UpstreamDown, UpstreamTimeout
+from gateway_app.errors import CircuitOpen, UpstreamBroken, UpstreamBusy, UpstreamDown, UpstreamTimeout
 from gateway_app.routes import ROUTES, Route
 from gateway_app.upstream import Request, Upstream
 from gateway_app.waiting import LONGEST_WAIT
@@ -110,8 +110,7 @@ def _public(route: Route, operation: Document) -> Document:
     if route.creates:
         add_parameter(operation, IDEMPOTENCY_KEY)
         add_header(operation["responses"]["201"], "Idempotent-Replayed", REPLAYED)
-        for refusal in (IdempotencyKeyReused, KeyInProgress):
-            add_refusal(operation, refusal)
+        add_refusal(operation, IdempotencyKeyReused)
     if route.waits:
         _describe_waiting(operation)
     if route.method == "PATCH":

@@ -9,9 +9,18 @@ import redis
 from conveyor.embedded.processes import EmbeddedError, password, write_private
 from conveyor.embedded.server import Server
 
+#: The name of the Valkey that stands in for RabbitMQ.
+BROKER = "broker"
+
+#: The most that the cache keeps: some 250,000 answers of ordinary orders.
+CACHE_MEMORY = "256mb"
+
 
 class Valkey(Server):
-    """One Valkey with a password; its keys survive a crash of it (one of the machine costs a second's)."""
+    """One Valkey with a password; its keys survive a crash of it (one of the machine costs a second's).
+
+    As the cache it is bounded: when it is full it drops what would have expired next. As the broker it drops nothing.
+    """
 
     name = "valkey"
     start_patience = 30
@@ -19,6 +28,7 @@ class Valkey(Server):
     def __init__(self, directory: Path, port: int, log: Path | None = None, name: str = "valkey") -> None:
         super().__init__(directory, port, log)
         self.name = name
+        self._memory = {} if name == BROKER else {"maxmemory": CACHE_MEMORY, "maxmemory-policy": "volatile-ttl"}
 
     def url(self, database: int = 0) -> str:
         """The ``redis://`` URL with its password."""
@@ -40,7 +50,7 @@ class Valkey(Server):
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": '""',
-            "maxmemory-policy": "noeviction",
+            **self._memory,
         }
         write_private(self._config(), "".join(f"{name} {value}\n" for name, value in settings.items()))
 

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from celeryconfig import QUEUE_OF_TASK, queues_of
 from chassis.settings import PREFIX, read
 from conveyor.cli import cli
+from conveyor.embedded.valkey import CACHE_MEMORY
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -55,6 +56,11 @@ def test_the_file_keeps_to_the_compose_specification() -> None:
     schema = ["--builtin-schema", "vendor.compose-spec"]
     answer = subprocess.run([sys.executable, "-m", "check_jsonschema", *schema, FILE], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_redis_is_bounded_and_drops_what_would_expire_next() -> None:
+    assert option(SERVICES["redis"], "--maxmemory") == CACHE_MEMORY
+    assert option(SERVICES["redis"], "--maxmemory-policy") == "volatile-ttl"
 
 
 def test_the_file_is_for_the_old_docker_compose_as_well_as_for_the_new() -> None:

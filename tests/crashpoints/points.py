@@ -98,9 +98,9 @@ REQUESTS = (
     _request("delivery", "POST /deliveries", "deliveries.open_delivery", "open_delivery", written("deliveries")),
 )  # fmt: skip
 
-CLAIMED = Point("after the key is claimed", "Redis knows that it runs, nobody runs it", 'after_call(Keys, "_claim")')
+SOUGHT = Point("after the key is looked up", "Redis has no answer, nobody makes one", 'after_call(Keys, "_find")')
 ANSWERED = Point("after the upstream answered", "it is done, the answer is nowhere", 'after_call(Upstream, "send")')
-STORED = Point("after storing", "the answer is in Redis, the client has none", 'after_call(Keys, "_settle")')
+STORED = Point("after storing", "the answer is in Redis, the client has none", 'after_call(Keys, "_keep")')
 
 
 def _gateway(route: str, story: str, *points: Point) -> Place:
@@ -109,10 +109,10 @@ def _gateway(route: str, story: str, *points: Point) -> Place:
 
 
 GATEWAY = (
-    _gateway("POST /orders", "place", CLAIMED, ANSWERED, STORED),
-    _gateway("POST /customers", "register", CLAIMED, ANSWERED, STORED),
-    _gateway("POST /products", "add_product", CLAIMED, ANSWERED, STORED),
-    _gateway("POST /products/<uuid:product_id>/stock", "adjust_stock", CLAIMED, ANSWERED, STORED),
+    _gateway("POST /orders", "place", SOUGHT, ANSWERED, STORED),
+    _gateway("POST /customers", "register", SOUGHT, ANSWERED, STORED),
+    _gateway("POST /products", "add_product", SOUGHT, ANSWERED, STORED),
+    _gateway("POST /products/<uuid:product_id>/stock", "adjust_stock", SOUGHT, ANSWERED, STORED),
     _gateway("POST /orders/<uuid:order_id>/cancel", "cancel", ANSWERED),
     _gateway("PATCH /orders/<uuid:order_id>/status", "move", ANSWERED),
     _gateway("PATCH /products/<uuid:product_id>", "change_product", ANSWERED),

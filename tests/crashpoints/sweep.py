@@ -121,7 +121,7 @@ class Request:
             answer = self.shop.send(self.method, self.path, self.body, **headers)
         except urllib3.exceptions.HTTPError:
             return None
-        if answer.status >= 500 or answer.body.get("code") == "idempotency_key_in_progress":
+        if answer.status >= 500:
             return None
         if answer.status >= 300 and answer.status not in self.done:
             raise Violation(f"{self.method} {self.path} was refused: {answer.status} {answer.body}")

@@ -16,7 +16,7 @@ from conveyor.embedded.ports import PortTaken, free_port
 from conveyor.embedded.postgres import DATABASES, Postgres
 from conveyor.embedded.processes import EmbeddedError
 from conveyor.embedded.rabbitmq import RabbitMQ
-from conveyor.embedded.valkey import Valkey
+from conveyor.embedded.valkey import BROKER, Valkey
 
 QUORUM = {"x-queue-type": "quorum"}
 
@@ -144,6 +144,20 @@ class TestValkey:
         valkey.kill()
         assert not valkey.alive()
         assert valkey.start().client().get("kept") == b"yes"
+
+    def test_as_the_cache_it_is_bounded_and_as_the_broker_it_drops_nothing(
+        self, valkey: Valkey, tmp_path: Path
+    ) -> None:
+        def bounds(server: Valkey) -> dict[str, str]:
+            with server.client() as client:
+                return dict(client.config_get("maxmemory", "maxmemory-policy"))
+
+        assert bounds(valkey) == {"maxmemory": str(256 * 2**20), "maxmemory-policy": "volatile-ttl"}
+        broker = Valkey(tmp_path, free_port(), name=BROKER).start()
+        try:
+            assert bounds(broker) == {"maxmemory": "0", "maxmemory-policy": "noeviction"}
+        finally:
+            broker.kill()
 
     def test_without_the_password_nothing_is_answered(self, valkey: Valkey) -> None:
         with pytest.raises(redis.AuthenticationError), redis.Redis(port=valkey.port) as client:

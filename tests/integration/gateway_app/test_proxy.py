@@ -172,6 +172,23 @@ def test_a_request_is_repeated_once_where_that_does_no_harm(client: FlaskClient,
     assert len(sales.seen) == 2
 
 
+def test_a_cancel_is_sent_again_when_the_connection_breaks_and_one_with_a_precondition_is_not(
+    client: FlaskClient, sales: Any
+) -> None:
+    order_id = str(uuid4())
+    sales.orders[order_id] = {"id": order_id, "status": "Cancelling"}
+    faults = [break_off]
+    sales.meddle = lambda handler: faults.pop()(handler) if faults else None
+    assert client.post(f"/orders/{order_id}/cancel", json={}).status_code == 202
+    assert len(sales.seen) == 2
+    faults.append(break_off)
+    answer = client.post(f"/orders/{order_id}/cancel", json={}, headers={"If-Match": '"1"'})
+    assert (answer.status_code, answer.json["code"]) == (503, "upstream_broken")
+    assert answer.json["may_have_been_executed"] is True
+    assert "read the current state" in answer.json["detail"]
+    assert len(sales.seen) == 3
+
+
 def test_a_repeated_request_that_finds_the_service_gone_may_still_have_been_carried_out(
     client: FlaskClient, sales: Any
 ) -> None:

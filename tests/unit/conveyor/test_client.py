@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from conveyor.client import Gateway, Refused, Unreachable, key_of
+from conveyor.client import BrokenOff, Gateway, Refused, Unreachable, key_of
 
 
 def test_a_repeatable_request_outlasts_an_absent_service(gateway) -> None:
@@ -27,6 +27,13 @@ def test_without_a_key_a_request_is_sent_once(gateway) -> None:
         Gateway(gateway.url, patience=10).post("/customers", {"name": "Ada"})
     assert refused.value.code == "unavailable"
     assert gateway.requests == [("POST", "/customers")]
+
+
+def test_with_a_precondition_a_request_is_sent_once_although_it_has_a_key(gateway) -> None:
+    gateway.faults.append(("/products", 0))
+    with pytest.raises(BrokenOff, match="may have been carried out"):
+        Gateway(gateway.url, patience=5).post("/products", {"sku": "a"}, key="k", headers={"If-Match": '"1"'})
+    assert gateway.requests == [("POST", "/products")]
 
 
 def test_a_refusal_is_not_repeated_and_names_field_and_correlation(gateway) -> None:

@@ -6,9 +6,7 @@ import pytest
 
 from chassis.errors import CacheAway, Unavailable
 from chassis.idempotency import IdempotencyKeyReused
-from chassis.settings import Settings
-from gateway_app.errors import KeyInProgress
-from gateway_app.idempotency import Keys
+from gateway_app.idempotency import LARGEST_KEPT, Keys
 from gateway_app.upstream import Answer
 
 CREATED = Answer(201, {"Location": "/orders/1", "ETag": '"1"'}, b'{"id": "1"}')
@@ -16,25 +14,21 @@ REFUSED = Answer(422, {"Content-Type": "application/problem+json"}, b"{}")
 
 
 class DictionaryRedis:
-    """Knows the three commands that the keys are kept with."""
+    """Knows the two commands that the keys are kept with."""
 
     def __init__(self) -> None:
         self.entries: dict[str, bytes] = {}
         self.times: list[int] = []
         self.away = False
 
-    def command(self, verb: str, *parts: Any) -> Any:
+    def command(self, verb: str, name: str, *parts: Any) -> Any:
         if self.away:
             raise CacheAway("away")
-        if verb == "EVAL":
-            _script, _count, name, mine = parts
-            return int(self.entries.get(name) == mine and bool(self.entries.pop(name)))
-        name, value, *options = parts
-        self.times.append(options[-1])
-        before = self.entries.get(name)
-        if "NX" not in options or before is None:
-            self.entries[name] = value
-        return before if "GET" in options else "OK"
+        if verb == "GET":
+            return self.entries.get(name)
+        self.entries[name], _px, time = parts
+        self.times.append(time)
+        return "OK"
 
 
 @pytest.fixture
@@ -44,7 +38,7 @@ def redis() -> DictionaryRedis:
 
 @pytest.fixture
 def keys(redis: DictionaryRedis) -> Keys:
-    return Keys(redis, Settings())  # type: ignore[arg-type]
+    return Keys(redis)  # type: ignore[arg-type]
 
 
 def never() -> Answer:
@@ -65,28 +59,19 @@ def test_another_request_under_a_used_key_is_refused(keys: Keys) -> None:
     assert refused.value.code == "idempotency_key_reused"
 
 
-def test_the_same_key_of_another_client_is_another_key(keys: Keys) -> None:
-    keys.once("one", "k", "digest", lambda: CREATED)
-    assert keys.once("two", "k", "another", lambda: CREATED) == CREATED
+def test_the_same_key_in_another_scope_is_another_key(keys: Keys) -> None:
+    keys.once("public POST /orders", "k", "digest", lambda: CREATED)
+    assert keys.once("public POST /customers", "k", "another", lambda: CREATED) == CREATED
 
 
-def test_a_copy_of_a_running_request_is_told_to_come_again(keys: Keys) -> None:
+def test_a_copy_of_a_running_request_is_settled_by_the_service(keys: Keys) -> None:
+    replayed = Answer(201, {**CREATED.headers, "Idempotent-Replayed": "true"}, CREATED.body)
+
     def ask() -> Answer:
-        with pytest.raises(KeyInProgress) as refused:
-            keys.once("public", "k", "digest", never)
-        assert refused.value.headers == {"Retry-After": "1"}
+        assert keys.once("public", "k", "digest", lambda: replayed) == replayed
         return CREATED
 
     assert keys.once("public", "k", "digest", ask) == CREATED
-
-
-def test_another_request_under_the_key_of_a_running_one_is_refused(keys: Keys) -> None:
-    def ask() -> Answer:
-        with pytest.raises(IdempotencyKeyReused):
-            keys.once("public", "k", "another", never)
-        return CREATED
-
-    keys.once("public", "k", "digest", ask)
 
 
 def test_a_refusal_is_not_kept(keys: Keys) -> None:
@@ -94,7 +79,7 @@ def test_a_refusal_is_not_kept(keys: Keys) -> None:
     assert keys.once("public", "k", "another", lambda: CREATED) == CREATED
 
 
-def test_a_failure_gives_the_claim_up(keys: Keys, redis: DictionaryRedis) -> None:
+def test_a_failure_leaves_nothing_behind(keys: Keys, redis: DictionaryRedis) -> None:
     def fail() -> Answer:
         raise Unavailable("down")
 
@@ -103,21 +88,18 @@ def test_a_failure_gives_the_claim_up(keys: Keys, redis: DictionaryRedis) -> Non
     assert redis.entries == {}
 
 
-def test_a_failure_leaves_somebody_elses_claim_alone(keys: Keys, redis: DictionaryRedis) -> None:
-    def ask() -> Answer:
-        redis.entries["idempotency:public:k"] = b"somebody else's, after mine had ended"
-        return REFUSED
-
-    keys.once("public", "k", "digest", ask)
-    assert redis.entries == {"idempotency:public:k": b"somebody else's, after mine had ended"}
-
-
-def test_a_claim_outlives_the_longest_request_and_ends_soon_after(keys: Keys, redis: DictionaryRedis) -> None:
+def test_an_answer_is_kept_for_an_hour(keys: Keys, redis: DictionaryRedis) -> None:
     keys.once("public", "k", "digest", lambda: CREATED)
-    claimed, kept = redis.times
-    longest = Settings().upstream_connect_timeout + Settings().upstream_timeout
-    assert 2 * longest < claimed / 1000 < 3 * longest
-    assert kept == 24 * 3600 * 1000
+    assert redis.times == [3_600 * 1_000]
+
+
+def test_an_answer_that_is_too_large_is_not_kept(keys: Keys, redis: DictionaryRedis) -> None:
+    large = Answer(201, {}, b"x" * LARGEST_KEPT)
+    assert keys.once("public", "k", "digest", lambda: large) == large
+    assert redis.entries == {}
+    fits = Answer(201, {}, b"x" * (LARGEST_KEPT - 200))
+    assert keys.once("public", "k", "digest", lambda: fits) == fits
+    assert [len(each) <= LARGEST_KEPT for each in redis.entries.values()] == [True]
 
 
 def test_without_redis_the_service_is_asked_every_time(keys: Keys, redis: DictionaryRedis) -> None:
