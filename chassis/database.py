@@ -114,17 +114,19 @@ class Fault(Enum):
     """What an exception says about the work that met it."""
 
     AWAY = "the database cannot serve now; the same work will do later"
+    HELD = "another transaction holds a row that this work needs; the same work will do later"
     AGAIN = "another transaction was in the way; the same work will do at once"
     OTHER = "this work cannot be done"
 
 
 #: Connection, resources, shutdown, time-outs, read-only: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_AWAY_CODES = ("08", "53", "57P", "58", "57014", "55P03", "25P03", "25006")
+_AWAY_CODES = ("08", "53", "57P", "58", "57014", "25P03", "25006")
+_HELD_CODE = "55P03"
 _AGAIN_CODES = ("40001", "40P01")
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Which of the three kinds of fault this is; decides whether to wait, to repeat or to give up."""
+    """Which of the four kinds of fault this is; decides whether to wait, to repeat or to give up."""
     if isinstance(error, sa_exc.TimeoutError):
         return Fault.AWAY
     if not isinstance(error, sa_exc.DBAPIError):
@@ -132,6 +134,8 @@ def fault_of(error: BaseException) -> Fault:
     code = getattr(error.orig, "pgcode", None)
     if code in _AGAIN_CODES:
         return Fault.AGAIN
+    if code == _HELD_CODE:
+        return Fault.HELD
     if error.connection_invalidated or (code and code.startswith(_AWAY_CODES)):
         return Fault.AWAY
     if code is None and isinstance(error, sa_exc.OperationalError | sa_exc.InterfaceError):

@@ -4,16 +4,29 @@ A commit waits for the disk, whatever it holds. Name and idea are PostgreSQL's a
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import transaction
 from chassis.errors import AppError
-from chassis.together import Asked, Done, Together
+from chassis.few import Few
+from chassis.together import Asked, Done, RowHeld, Together
 
-#: Does all of these in one transaction, set-wise: an answer or a refusal for each, in their order. A refusal has
-#: written nothing. Never commits.
-Work = Callable[[Session, list[Asked]], Sequence[Done | AppError]]
+_Asked = TypeVar("_Asked", contravariant=True)
+_Done = TypeVar("_Done", covariant=True)
+
+
+class Work(Protocol[_Asked, _Done]):
+    """Does all of these in one transaction, set-wise: an answer or a refusal for each, in their order.
+
+    A refusal has written nothing. Never commits. Unless ``wait``, a request whose row another transaction holds is left
+    out and answered by RowHeld.
+    """
+
+    def __call__(
+        self, session: Session, asked: Sequence[_Asked], /, *, wait: bool
+    ) -> Sequence[_Done | AppError | RowHeld]: ...
 
 
 #: Seconds that a transaction of several requests is followed by at most, until as many have come for the next. Without
@@ -25,12 +38,34 @@ class GroupCommit(Together[Asked, Done]):
     """What one process's threads ask for at the same time, done in one transaction, answered once committed."""
 
     def __init__(
-        self, sessions: sessionmaker[Session], work: Work[Asked, Done], size_of: Callable[[Asked], int], most: int
+        self,
+        sessions: sessionmaker[Session],
+        work: Work[Asked, Done],
+        size_of: Callable[[Asked], int],
+        most: int,
+        most_waiting: int,
     ) -> None:
-        """A transaction takes requests up to a total size of ``most``; one that is larger goes alone."""
+        """A transaction takes requests up to a total size of ``most``; one that is larger goes alone.
 
-        def commit(group: list[Asked]) -> Sequence[Done | AppError]:
+        Requests whose row is held wait for it in a transaction of their own, on half of the connections at most, and no
+        more than ``most_waiting`` of them: connections and threads are left for all others.
+        """
+        few = Few(_connections(sessions) // 2, most_waiting)
+
+        def commit(group: list[Asked]) -> Sequence[Done | AppError | RowHeld]:
             with transaction(sessions) as session:
-                return work(session, group)
+                return work(session, group, wait=False)
 
-        super().__init__(commit, size_of, most, LONGEST_GAP)
+        def alone(asked: Asked) -> Done:
+            with few.place(), transaction(sessions) as session:
+                [outcome] = work(session, [asked], wait=True)
+            if isinstance(outcome, AppError | RowHeld):
+                raise outcome
+            return outcome
+
+        super().__init__(commit, size_of, most, LONGEST_GAP, alone)
+
+
+def _connections(sessions: sessionmaker[Session]) -> int:
+    pool: Any = sessions.kw["bind"].pool
+    return int(pool.size())

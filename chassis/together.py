@@ -4,6 +4,9 @@ Set-based SQL costs little more for ten rows than for one. So the first request 
 takes everything that waits, itself included, does it at once, and hands the lead to the first of those that have come
 meanwhile. After a group of several the next leader may give as many the time to come again. Alone, a request waits for
 nobody.
+
+A group never waits for a row that another transaction holds: whoever needs it does that part of the work himself, once
+the group is done with and others lead, and he alone waits.
 """
 
 import threading
@@ -13,13 +16,18 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from chassis.database import Fault, fault_of
-from chassis.errors import AppError
+from chassis.errors import AppError, ConveyorError
 
 Asked = TypeVar("Asked")
 Done = TypeVar("Done")
 
+
+class RowHeld(ConveyorError):
+    """Another transaction holds a row that this request needs; nothing was done for it."""
+
+
 #: Does all of these, or where it raises none of them: an answer or a refusal for each, in their order.
-Work = Callable[[list[Asked]], Sequence[Done | AppError]]
+Work = Callable[[list[Asked]], Sequence[Done | AppError | RowHeld]]
 
 
 class _Turn(Generic[Asked, Done]):
@@ -45,13 +53,20 @@ class Together(Generic[Asked, Done]):
     """What one process's threads ask for at the same time, done together. Any number of threads may ask."""
 
     def __init__(
-        self, work: Work[Asked, Done], size_of: Callable[[Asked], int], most: int, longest_gap: float = 0.0
+        self,
+        work: Work[Asked, Done],
+        size_of: Callable[[Asked], int],
+        most: int,
+        longest_gap: float = 0.0,
+        alone: Callable[[Asked], Done] | None = None,
     ) -> None:
         """A group has a total size of ``most`` at most; a request that is larger goes alone.
 
         A group follows one of several as soon as it is of the same size, at the latest after ``longest_gap`` seconds.
+        ``alone`` does one request's work, and waits for the row that it needs.
         """
         self._work = work
+        self._alone = alone
         self._size_of = size_of
         self._most = most
         self._longest_gap = longest_gap
@@ -77,6 +92,8 @@ class Together(Generic[Asked, Done]):
             turn.wait()
         if turn.leads:
             self._lead(turn)
+        if self._alone is not None and isinstance(turn.outcome, RowHeld):
+            return self._alone(asked)
         if isinstance(turn.outcome, BaseException):
             raise turn.outcome
         return turn.outcome  # type: ignore[return-value]
@@ -120,10 +137,12 @@ class Together(Generic[Asked, Done]):
         try:
             outcomes: list[Done | BaseException] = [*self._work([each.asked for each in group])]
         except BaseException as error:
-            if len(group) > 1 and isinstance(error, Exception) and fault_of(error) is not Fault.AWAY:
+            fault = fault_of(error) if isinstance(error, Exception) else Fault.AWAY
+            if len(group) > 1 and fault in (Fault.AGAIN, Fault.OTHER):
                 for each in group:
                     self._settle([each])
                 return
-            outcomes = [error] * len(group)
+            # Which of them needs the row that is held is not known: each finds out for himself.
+            outcomes = [RowHeld() if fault is Fault.HELD and self._alone else error] * len(group)
         for each, outcome in zip(group, outcomes, strict=True):
             each.outcome = outcome

@@ -219,7 +219,12 @@ def problem(
 
 
 def _unforeseen(error: Exception) -> Response:
-    if fault_of(error) is not Fault.OTHER:
+    fault = fault_of(error)
+    if fault is Fault.HELD:
+        log.warning("row_held", path=request.path)
+        refusal = "Another transaction holds what this request needs; nothing was changed. Try again."
+        return problem_of(Unavailable(refusal))
+    if fault is not Fault.OTHER:
         log.warning("database_away", error=str(error), path=request.path)
         return problem_of(Unavailable("The database cannot serve now; nothing was changed. Try again."))
     log.error("unforeseen", path=request.path, method=request.method, exc_info=error)

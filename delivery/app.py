@@ -25,4 +25,6 @@ def create_app(settings: Settings | None = None) -> Flask:
 def attach(app: Flask, sessions: sessionmaker[Session]) -> None:
     """Let the app's requests find this database, alone or together."""
     app.extensions["database"] = sessions
-    app.extensions["following"] = GroupCommit(sessions, follow_couriers, lambda _report: 1, MOST_ORDERS)
+    app.extensions["following"] = GroupCommit(
+        sessions, follow_couriers, lambda _report: 1, MOST_ORDERS, app.extensions["settings"].web_threads // 2
+    )

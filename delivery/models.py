@@ -155,11 +155,14 @@ def lock_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Deliv
     return {each.order_id: each for each in _lock(session, deliveries.c.order_id.in_(list(order_ids)))}
 
 
-def lock_deliveries(session: Session, names: Iterable[DeliveryId]) -> dict[DeliveryId, Delivery]:
+def lock_deliveries(session: Session, names: Iterable[DeliveryId], *, wait: bool) -> dict[DeliveryId, Delivery]:
     """The deliveries that are named, by serial and by public id, locked until the transaction ends; unknown ones are
-    missing."""
-    held = _lock(session, named(names))
-    return {name: each for each in held for name in (each.id, each.public_id)}
+    missing.
+
+    Unless ``wait``, those that another transaction holds are missing too.
+    """
+    locked = _lock(session, named(names), wait=wait)
+    return {name: each for each in locked for name in (each.id, each.public_id)}
 
 
 def named(names: Iterable[DeliveryId]) -> ColumnElement[bool]:
@@ -172,8 +175,9 @@ def named(names: Iterable[DeliveryId]) -> ColumnElement[bool]:
     return or_(false(), *either)
 
 
-def _lock(session: Session, condition: ColumnElement[bool]) -> list[Delivery]:
-    rows = session.execute(select(deliveries).where(condition).order_by(deliveries.c.order_id).with_for_update())
+def _lock(session: Session, condition: ColumnElement[bool], *, wait: bool = True) -> list[Delivery]:
+    found = select(deliveries).where(condition).order_by(deliveries.c.order_id)
+    rows = session.execute(found.with_for_update(skip_locked=not wait))
     return [
         Delivery(
             row.id, row.order_id, DeliveryStatus(row.status), row.version, row.cancel_no, row.address, row.public_id

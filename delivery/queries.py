@@ -25,6 +25,14 @@ def find_deliveries(session: Session, ids: Iterable[int]) -> dict[int, dict[str,
     return found
 
 
+def existing(session: Session, names: Collection[DeliveryId]) -> set[DeliveryId]:
+    """Those of these names, serials and public ids, that a delivery has, whoever holds it."""
+    if not names:
+        return set()
+    found = session.execute(select(deliveries.c.id, deliveries.c.public_id).where(named(names)))
+    return {name for row in found for name in row} & set(names)
+
+
 def find_delivery(session: Session, delivery_id: DeliveryId) -> dict[str, Any]:
     """One delivery and its log, oldest entry first. Raises DeliveryNotFound."""
     return _with_log(session, named([delivery_id]), f"There is no delivery {delivery_id}.")

@@ -4,7 +4,7 @@ The four steps take a bundle, need the same few statements for one order as for 
 the bundle. Several messages of one order are applied in turn to its locked row. Nothing here commits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from chassis.errors import AppError
 from chassis.outbox import enqueue
+from chassis.together import RowHeld
 from delivery import queries
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
 from delivery.messages import Answer, CancelDelivery, CreateDelivery, Dispatched, Order, ReportStatus, UpdateDelivery
@@ -149,39 +150,48 @@ class Report:
     check: Callable[[int], None] = lambda _version: None
 
 
-def follow_couriers(session: Session, reports: Sequence[Report]) -> list[dict[str, Any] | AppError]:
+def follow_couriers(
+    session: Session, reports: Sequence[Report], *, wait: bool
+) -> list[dict[str, Any] | AppError | RowHeld]:
     """Couriers report where parcels are; their orders follow. Returns each delivery with its log, or the refusal.
 
     Saying what is so already changes nothing. Refused: DeliveryNotFound, CancelTheOrder, IllegalTransition, and what
-    a report's ``check`` raises.
+    a report's ``check`` raises. Unless ``wait``, a report on a delivery that another transaction holds gets RowHeld.
     """
-    held = lock_deliveries(session, {each.delivery_id for each in reports})
-    parcels = {each.id: each for each in held.values()}  # one that is named in both ways stands in ``held`` twice
+    named = {each.delivery_id for each in reports}
+    locked = lock_deliveries(session, named, wait=wait)
+    parcels = {each.id: each for each in locked.values()}  # one that is named in both ways stands there twice
     refusals: dict[int, AppError] = {}
     news: list[dict[str, Any]] = []
     for turn, report in enumerate(reports):
-        try:
-            news += _follow(held.get(report.delivery_id), report)
-        except AppError as refusal:
-            refusals[turn] = refusal
+        if report.delivery_id in locked:
+            try:
+                news += _follow(locked[report.delivery_id], report)
+            except AppError as refusal:
+                refusals[turn] = refusal
     if news:
         save(session, parcels.values())
         enqueue(session, [_UPDATE_ORDER_STATUS], news)
+    held = set() if wait else queries.existing(session, named - locked.keys())
     shown = queries.find_deliveries(session, parcels)
-    return [refusals.get(turn) or shown[held[report.delivery_id].id] for turn, report in enumerate(reports)]
+    answers = {each: shown[locked[each].id] if each in locked else _absent(each, held) for each in named}
+    return [refusals.get(turn) or answers[report.delivery_id] for turn, report in enumerate(reports)]
 
 
 def follow_courier(session: Session, delivery_id: DeliveryId, entry: LogEntry, correlation_id: str) -> None:
     """``follow_couriers`` for one. Raises its refusal."""
-    [outcome] = follow_couriers(session, [Report(delivery_id, entry, correlation_id)])
+    [outcome] = follow_couriers(session, [Report(delivery_id, entry, correlation_id)], wait=True)
     if isinstance(outcome, AppError):
         raise outcome
 
 
-def _follow(delivery: Delivery | None, report: Report) -> list[dict[str, Any]]:
+def _absent(delivery_id: DeliveryId, held: Container[DeliveryId]) -> AppError | RowHeld:
+    """Why a delivery could not be locked."""
+    return RowHeld() if delivery_id in held else DeliveryNotFound(f"There is no delivery {delivery_id}.")
+
+
+def _follow(delivery: Delivery, report: Report) -> list[dict[str, Any]]:
     """Move a locked delivery on as reported, and return what its order is to hear of that."""
-    if delivery is None:
-        raise DeliveryNotFound(f"There is no delivery {report.delivery_id}.")
     report.check(delivery.version)
     entry = report.entry
     if entry.status == CANCELLED:

@@ -29,5 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def attach(app: Flask, sessions: sessionmaker[Session]) -> None:
     """Let the app's requests find this database, alone or together."""
     app.extensions["database"] = sessions
-    app.extensions["placing"] = GroupCommit(sessions, place_orders, lambda draft: draft.size, MOST_LINES)
+    app.extensions["placing"] = GroupCommit(
+        sessions, place_orders, lambda draft: draft.size, MOST_LINES, app.extensions["settings"].web_threads // 2
+    )
     app.extensions["showing"] = ReadTogether(sessions, orders_with_items)

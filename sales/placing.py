@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -18,11 +18,12 @@ from chassis.errors import AppError
 from chassis.idempotency import RequestKey, insert_once, replay_of
 from chassis.outbox import MOST_LINES, MOST_ORDERS
 from chassis.settings import settings
+from chassis.together import RowHeld
 from sales import chains
 from sales.backlog import Backlog
 from sales.chains import Beginning
 from sales.errors import CustomerNotFound, TooManyOpenOrders, UnknownCustomer
-from sales.models import orders
+from sales.models import customers, orders
 from sales.queries import customer, order_with_items
 from sales.status import OrderStatus
 from sales.timeline import Event, add_events
@@ -56,17 +57,19 @@ def place_order(
     session: Session, body: Mapping[str, Any], key: RequestKey | None, correlation_id: str
 ) -> tuple[dict[str, Any], bool]:
     """``place_orders`` for one: the order, and whether it was made before. Raises its refusal."""
-    [outcome] = place_orders(session, [Draft(body, key, correlation_id)])
-    if isinstance(outcome, AppError):
+    [outcome] = place_orders(session, [Draft(body, key, correlation_id)], wait=True)
+    if isinstance(outcome, Exception):
         raise outcome
     return outcome.order, outcome.replayed
 
 
-def place_orders(session: Session, drafts: Sequence[Draft]) -> list[Placed | AppError]:
+def place_orders(session: Session, drafts: Sequence[Draft], *, wait: bool) -> list[Placed | AppError | RowHeld]:
     """Take these orders and set their sagas going; or find those that these very requests made before.
 
     An order, its saga row and its message are one transaction: an order that was answered for is never lost. A request
-    that is refused has changed nothing: UnknownCustomer, IdempotencyKeyReused, TooManyOpenOrders.
+    that is refused has changed nothing: UnknownCustomer, IdempotencyKeyReused, TooManyOpenOrders. Unless ``wait``, so
+    has one whose customer's row another transaction holds (RowHeld), and nothing else is waited for longer than
+    ``PATIENCE``: then the database's error is raised.
     """
     backlog: Backlog | None = session.info.get("backlog")
     if backlog is not None and backlog.is_full(session):
@@ -74,12 +77,12 @@ def place_orders(session: Session, drafts: Sequence[Draft]) -> list[Placed | App
     known: dict[RequestKey, UUID] = {}  # copies of one request are one order, and are asked for once
     ids = [known.setdefault(draft.key, uuid7()) if draft.key else uuid7() for draft in drafts]
     asked = dict(zip(ids, drafts, strict=True))
-    made = _insert_orders(session, asked)
-    refused_or_replayed: dict[UUID, Placed | AppError] = {}
+    made = _insert_orders(session, asked, wait=wait)
+    refused_or_replayed: dict[UUID, Placed | AppError | RowHeld] = {}
     # In one order in every group, as above.
     for order_id in sorted(asked.keys() - made.keys(), key=lambda each: str(asked[each].key)):
-        outcome = _insert_alone(session, order_id, asked[order_id])
-        if isinstance(outcome, Placed | AppError):
+        outcome = _insert_alone(session, order_id, asked[order_id], wait=wait)
+        if isinstance(outcome, Placed | AppError | RowHeld):
             refused_or_replayed[order_id] = outcome
         else:
             made[order_id] = outcome
@@ -87,7 +90,9 @@ def place_orders(session: Session, drafts: Sequence[Draft]) -> list[Placed | App
     return list(_outcomes(ids, {**refused_or_replayed, **placed}))
 
 
-def _outcomes(ids: Iterable[UUID], by_order: Mapping[UUID, Placed | AppError]) -> Iterator[Placed | AppError]:
+def _outcomes(
+    ids: Iterable[UUID], by_order: Mapping[UUID, Placed | AppError | RowHeld]
+) -> Iterator[Placed | AppError | RowHeld]:
     """Each request's outcome; a second request for the same order is a replay of the first."""
     given: set[UUID] = set()
     for order_id in ids:
@@ -96,7 +101,12 @@ def _outcomes(ids: Iterable[UUID], by_order: Mapping[UUID, Placed | AppError]) -
         given.add(order_id)
 
 
-_INSERT_ORDERS = text(
+#: How long a group waits, in all, for anything but customers: for copies of a request that are under way elsewhere.
+PATIENCE = "500ms"
+
+# To store an order is to lock its customer's row against its deletion, and whoever holds that row FOR UPDATE keeps
+# orders waiting. A customer who cannot be locked at once is left out, and the orders of all others are made.
+_INSERT = (
     "INSERT INTO orders"
     " (id, customer_id, status, currency, delivery_address, client, idempotency_key, request_hash)"
     " SELECT asked.id, customers.id, 'Pending', :currency, coalesce(asked.address, customers.address),"
@@ -105,12 +115,21 @@ _INSERT_ORDERS = text(
     " JOIN customers ON customers.id = asked.customer_id"
     # In the order of the index that copies of a request wait on, so that two groups never wait for each other.
     " ORDER BY asked.client, asked.key, asked.id"
-    " ON CONFLICT DO NOTHING RETURNING *"
+    " FOR KEY SHARE OF customers {skip_locked} ON CONFLICT DO NOTHING RETURNING *"
 )
+#: By whether held rows are waited for.
+_INSERT_ORDERS = {
+    True: text(_INSERT.format(skip_locked="")),
+    # Two statements in one round trip.
+    False: text(f"SET LOCAL lock_timeout = '{PATIENCE}'; {_INSERT.format(skip_locked='SKIP LOCKED')}"),
+}
 
 
-def _insert_orders(session: Session, asked: Mapping[UUID, Draft]) -> dict[UUID, Row[Any]]:
-    """The rows of new orders, by id. Those of unknown customers, and of keys that were used before, are missing."""
+def _insert_orders(session: Session, asked: Mapping[UUID, Draft], *, wait: bool) -> dict[UUID, Row[Any]]:
+    """The rows of new orders, by id.
+
+    Those of unknown customers, and of keys that were used before, are missing; unless ``wait``, of held customers too.
+    """
     rows = [
         {
             "id": order_id,
@@ -122,14 +141,18 @@ def _insert_orders(session: Session, asked: Mapping[UUID, Draft]) -> dict[UUID, 
         }
         for order_id, draft in asked.items()
     ]
-    inserted = session.execute(_INSERT_ORDERS, {"asked": recordset(rows), "currency": settings().currency})
+    inserted = session.execute(_INSERT_ORDERS[wait], {"asked": recordset(rows), "currency": settings().currency})
     return {row.id: row for row in inserted}
 
 
-def _insert_alone(session: Session, order_id: UUID, draft: Draft) -> Row[Any] | Placed | AppError:
+def _insert_alone(
+    session: Session, order_id: UUID, draft: Draft, *, wait: bool
+) -> Row[Any] | Placed | AppError | RowHeld:
     """The row of an order that was not made with the others: it was made before, its key is old, or it is refused."""
     try:
         home = customer(session, draft.body["customer_id"]).address
+        if not wait and not _is_free(session, draft.body["customer_id"]):
+            return _if_made_before(session, draft, RowHeld())
         values = {
             "id": order_id,
             "customer_id": draft.body["customer_id"],
@@ -143,6 +166,12 @@ def _insert_alone(session: Session, order_id: UUID, draft: Draft) -> Row[Any] | 
     except AppError as refusal:
         return refusal
     return Placed(order_with_items(session, row.id), replayed=True) if replayed else row
+
+
+def _is_free(session: Session, customer_id: UUID) -> bool:
+    """Whether this customer's row could be locked at once as an order needs it; it is locked then."""
+    row = select(customers.c.id).where(customers.c.id == customer_id)
+    return session.execute(row.with_for_update(key_share=True, read=True, skip_locked=True)).first() is not None
 
 
 _INSERT_ITEMS = text(
@@ -177,10 +206,10 @@ def _items(order_id: UUID, draft: Draft) -> list[dict[str, Any]]:
     return [{"order_id": order_id, "product_name": None, "price": None, **line} for line in draft.body["items"]]
 
 
-def _if_made_before(session: Session, draft: Draft, refusal: AppError) -> Placed | AppError:
-    """The order that this request made before, which needs no room; else the refusal."""
+def _if_made_before(session: Session, draft: Draft, otherwise: AppError | RowHeld) -> Placed | AppError | RowHeld:
+    """The order that this request made before, which needs no room and locks nothing; else what is given."""
     try:
         found = replay_of(session, orders, draft.key) if draft.key else None
     except AppError as reused:
         return reused
-    return Placed(order_with_items(session, found.id), replayed=True) if found else refusal
+    return Placed(order_with_items(session, found.id), replayed=True) if found else otherwise

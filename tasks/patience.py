@@ -70,7 +70,7 @@ class Patience:
                         repeats += 1
                         if repeats > REPEATS:
                             self._hand_back(error)
-                    case Fault.AWAY:
+                    case Fault.AWAY | Fault.HELD:
                         log.warning("database_away", message_id=self._message_id, error=str(error))
                         if time.monotonic() > self._until or stopping.wait(pause):
                             self._hand_back(error)

@@ -166,7 +166,7 @@ def test_what_a_courier_reports_loads_at_sales(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(courier, "save", lambda _session, _held: None)
     parcel = Delivery(17, ORDER, DeliveryStatus.PENDING, 1, cancel_no=0, address="12 rue de la Paix", public_id=ORDER)
 
-    monkeypatch.setattr(courier, "lock_deliveries", lambda _session, _ids: {17: parcel})
+    monkeypatch.setattr(courier, "lock_deliveries", lambda _session, _ids, wait: {17: parcel})
     monkeypatch.setattr(courier.queries, "find_deliveries", lambda _session, _ids: {17: {}})
     courier.follow_courier(None, 17, LogEntry(DeliveryStatus.IN_TRANSIT), "c-1")  # type: ignore[arg-type]
 

@@ -242,7 +242,7 @@ class TestReport:
         ]
 
         with transaction(delivery_sessions) as session:
-            first, second, nobody = service.follow_couriers(session, reports)
+            first, second, nobody = service.follow_couriers(session, reports, wait=False)
 
         assert isinstance(nobody, DeliveryNotFound)
         assert first == second

@@ -147,7 +147,8 @@ def test_copies_that_share_a_transaction_make_one_order_and_one_of_them_is_no_re
     same, other = RequestKey("public", uuid7().hex, "a" * 64), RequestKey("public", uuid7().hex, "b" * 64)
     reused = RequestKey("public", same.key, "c" * 64)
     with transaction(shop.sessions) as session:
-        outcomes = place_orders(session, [Draft(body, each, "c-1") for each in (same, other, same, reused, same)])
+        drafts = [Draft(body, each, "c-1") for each in (same, other, same, reused, same)]
+        outcomes = place_orders(session, drafts, wait=False)
     first, neighbour, second, refused, third = outcomes
     assert isinstance(refused, IdempotencyKeyReused)
     assert {type(each) for each in (first, neighbour, second, third)} == {Placed}

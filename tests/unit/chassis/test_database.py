@@ -28,7 +28,7 @@ def met(code: str | None, kind: type[exc.DBAPIError] = exc.OperationalError, los
         (met("57P01"), Fault.AWAY),  # the server shuts down
         (met("57P03"), Fault.AWAY),  # and starts
         (met("57014"), Fault.AWAY),  # statement_timeout
-        (met("55P03"), Fault.AWAY),  # lock_timeout
+        (met("55P03"), Fault.HELD),  # lock_timeout, NOWAIT
         (met("25P03"), Fault.AWAY),  # idle_in_transaction_session_timeout
         (met("25006"), Fault.AWAY),  # read-only: a stand-by that is not promoted yet
         (met("58030", exc.DatabaseError), Fault.AWAY),  # I/O error

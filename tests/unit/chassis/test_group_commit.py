@@ -2,17 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from chassis.errors import AppError, Conflict
+from chassis.errors import AppError, Conflict, Unavailable
 from chassis.group_commit import GroupCommit
-from chassis.together import Together
+from chassis.together import RowHeld, Together
 
 PATIENCE = 10.0
 
@@ -23,6 +24,7 @@ class Sessions:
     def __init__(self) -> None:
         self.ended: list[str] = []
         self.info: dict[str, Any] = {}
+        self.kw = {"bind": SimpleNamespace(pool=SimpleNamespace(size=lambda: 4))}
 
     def __call__(self) -> "Sessions":
         return self
@@ -50,8 +52,8 @@ class Work:
         self.groups: list[list[int]] = []
         self.begun, self.let_go = threading.Event(), threading.Event()
 
-    def __call__(self, _session: object, numbers: list[int]) -> list[int | AppError]:
-        self.groups.append(numbers)
+    def __call__(self, _session: object, numbers: Sequence[int], /, *, wait: bool) -> list[int | AppError | RowHeld]:
+        self.groups.append(list(numbers))
         self.begun.set()
         assert self.let_go.wait(PATIENCE)
         if 13 in numbers:
@@ -80,7 +82,7 @@ def work() -> Work:
 @pytest.fixture
 def together(sessions: Sessions, work: Work) -> Iterator[Callable[..., list[Future[int]]]]:
     """Asks for 1, and for the other numbers while that is under way; all have been asked for when it is let go."""
-    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
 
     with ThreadPoolExecutor(20) as threads:
 
@@ -99,7 +101,7 @@ def together(sessions: Sessions, work: Work) -> Iterator[Callable[..., list[Futu
 
 def test_alone_a_request_waits_for_nobody(sessions: Sessions, work: Work) -> None:
     work.let_go.set()
-    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
     assert [commit(2), commit(3)] == [4, 6]
     assert work.groups == [[2], [3]]
 
@@ -142,12 +144,12 @@ def test_one_that_breaks_the_transaction_is_no_fate_of_the_others(
 def test_a_database_that_is_away_is_asked_once_for_all(sessions: Sessions, work: Work) -> None:
     asked = []
 
-    def away(_session: object, numbers: list[int]) -> list[int | AppError]:
+    def away(_session: object, numbers: Sequence[int], /, *, wait: bool) -> list[int]:
         asked.append(list(numbers))
-        work([], [1])
+        work([], [1], wait=wait)
         raise OperationalError("SELECT 1", {}, Exception("connection refused"))
 
-    commit: GroupCommit[int, int] = GroupCommit(sessions, away, lambda number: 1, most=5)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, away, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
     with ThreadPoolExecutor(3) as threads:
         first = threads.submit(commit, 1)
         assert work.begun.wait(PATIENCE)
@@ -158,6 +160,62 @@ def test_a_database_that_is_away_is_asked_once_for_all(sessions: Sessions, work:
             with pytest.raises(OperationalError):
                 each.result(PATIENCE)
     assert [sorted(each) for each in asked] == [[1], [2, 3]]
+
+
+class Held:
+    """Doubles numbers. 7's row is held until it is let go, and then the work of whoever waits for it is done."""
+
+    def __init__(self, told: bool) -> None:
+        """``told``: a group is told which of them needs the row; else its lock time-out ends the whole."""
+        self.told = told
+        self.let_go = threading.Event()
+        self.waiting = threading.Semaphore(0)
+
+    def __call__(self, _session: object, numbers: Sequence[int], /, *, wait: bool) -> list[int | RowHeld]:
+        if 7 in numbers and wait:
+            self.waiting.release()
+            assert self.let_go.wait(PATIENCE)
+        elif 7 in numbers and not self.told:
+            raise OperationalError("SELECT 1", {}, LockNotAvailable())
+        return [RowHeld() if each == 7 and not wait else each * 2 for each in numbers]
+
+
+class LockNotAvailable(Exception):
+    pgcode = "55P03"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_who_needs_a_row_that_is_held_waits_alone(sessions: Sessions, told: bool) -> None:
+    held = Held(told)
+    commit: GroupCommit[int, int] = GroupCommit(sessions, held, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(9) as threads:
+        waits = threads.submit(commit, 7)
+        assert held.waiting.acquire(timeout=PATIENCE)
+        numbers = [1, 2, 3, 7, 4, 5]
+        others = [threads.submit(commit, each) for each in numbers]
+        for number, each in zip(numbers, others, strict=True):
+            assert number == 7 or each.result(PATIENCE) == 2 * number
+        assert not waits.done()
+        held.let_go.set()
+        assert [waits.result(PATIENCE), others[3].result(PATIENCE)] == [14, 14]
+
+
+def test_few_wait_for_rows_and_all_others_are_refused(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.few.LONGEST_WAIT", 0.2)
+    held = Held(told=True)
+    commit: GroupCommit[int, int] = GroupCommit(sessions, held, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(9) as threads:
+        asked = [threads.submit(commit, 7) for _ in range(9)]
+        assert all(held.waiting.acquire(timeout=PATIENCE) for _ in range(2))  # half of the connections
+        deadline = time.monotonic() + PATIENCE
+        while sum(each.done() for each in asked) < 7:  # two had no turn in time, five had no place
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert commit(1) == 2
+        held.let_go.set()
+        ends = [each.exception(PATIENCE) for each in asked]
+    assert [type(each) for each in ends if each is not None] == [Unavailable] * 7
+    assert not held.waiting.acquire(blocking=False), "a third waited for the row"
 
 
 class Doubling:
