@@ -12,6 +12,7 @@ from chassis.errors import ConveyorError
 from conveyor.client import JSON, Gateway, Refused, key_of
 from conveyor.parallel import each, progress
 from conveyor.replay.line import amount
+from conveyor.replay.source import bytes_of
 from conveyor.replay.table import Row, decode, rows
 
 #: The small catalogue that comes with Conveyor.
@@ -36,10 +37,10 @@ class Loaded:
 def load(gateway: Gateway, file: Path = SAMPLE, *, concurrency: int = 4) -> Loaded:
     """Create the products of a catalogue file that the shop does not have yet.
 
-    A row that cannot be a product stops no other. Raises CatalogueError where a column is missing, GatewayError where
-    the gateway is away.
+    A row that cannot be a product stops no other. Raises Unreadable; CatalogueError where a column is missing;
+    GatewayError where the gateway is away.
     """
-    products, loaded = read_catalogue(file.read_bytes())
+    products, loaded = read_catalogue(bytes_of(file))
     with progress("products", len(products)) as advance:
         for number, outcome in each(partial(_create, gateway), products.items(), concurrency):
             if outcome == "created":

@@ -16,7 +16,7 @@ def catalogue() -> None:
 
 
 @catalogue.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 def load(file: Path) -> None:
     """Create the products of FILE, a CSV with the columns sku, name, description, price, stock.
 

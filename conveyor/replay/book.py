@@ -13,7 +13,9 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 
+from chassis.errors import ConveyorError
 from conveyor.replay.line import Line, NotAnOrderLine, invoice_date, offer, order_line
+from conveyor.replay.rejected import as_written
 from conveyor.replay.table import Row, decode, rows
 
 #: Other spellings of the columns, as in the second edition of the set.
@@ -24,6 +26,10 @@ HEADER_WITHIN = 10
 
 MOST_LINES = 1_000
 MOST_UNITS = 100_000
+
+
+class NoOrderBook(ConveyorError):
+    """These bytes are no order book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class Book:
     """What is in an order book. ``lines`` counts the records below the header, dropped ones included."""
 
     encoding: str
+    header: Reject
     lines: int
     invoices: list[Invoice]
     products: dict[str, Product]
@@ -78,22 +85,23 @@ class Book:
 
 
 def read_book(raw: bytes, *, most_lines: int = MOST_LINES, most_units: int = MOST_UNITS) -> Book:
-    """The order book in these bytes. Never raises: bytes that are no order book have no invoices, and a reject.
+    """The order book in these bytes, or in the rejects that an earlier replay has listed. Raises NoOrderBook.
 
     ``most_lines`` and ``most_units`` are the gateway's limits: an invoice of more lines becomes several orders, a
     line of more units is dropped.
     """
     text, encoding = decode(raw)
-    records = rows(text)
+    records = rows(as_written(text))
     rejects: list[Reject] = []
-    columns, width = _header(records, rejects)
-    reading = _Reading(columns, width, most_units, rejects)
-    for row in records if columns else ():
+    header, columns = _header(records, rejects)
+    reading = _Reading(columns, len(header.fields), most_units, rejects)
+    for row in records:
         reading.take(row)
     kept = list(reading.priced_invoices())
     products = {each.sku: each for each in reading.products(kept)}
     rejects.sort(key=lambda each: each.number)
-    return Book(encoding, reading.lines, list(_split(kept, most_lines)), products, rejects)
+    names = Reject(header.number, "names the columns", header.text)
+    return Book(encoding, names, reading.lines, list(_split(kept, most_lines)), products, rejects)
 
 
 class _Reading:
@@ -158,8 +166,8 @@ class _Reading:
             yield Product(sku, self.names.get(sku, sku), self.prices[sku], units)
 
 
-def _header(records: Iterator[Row], rejects: list[Reject]) -> tuple[dict[str, int], int]:
-    """Where each column stands, and how many there are; nothing stands anywhere in a file that is no order book."""
+def _header(records: Iterator[Row], rejects: list[Reject]) -> tuple[Row, dict[str, int]]:
+    """The record that names the columns, and where each stands. Raises NoOrderBook."""
     absent = list(NEEDED.values())
     above: list[Reject] = []
     for row in islice(records, HEADER_WITHIN):
@@ -169,12 +177,10 @@ def _header(records: Iterator[Row], rejects: list[Reject]) -> tuple[dict[str, in
         missing = [title for name, title in NEEDED.items() if name not in columns]
         if not missing:
             rejects += above
-            return columns, len(row.fields)
+            return row, columns
         absent = min(absent, missing, key=len)
         above.append(Reject(row.number, "above the header", row.text))
-    why = f"no order book: no line names the column{'s' * (len(absent) > 1)} {', '.join(absent)}"
-    rejects.append(Reject(1, why if above else "the file is empty", above[0].text if above else ""))
-    return {}, 0
+    raise NoOrderBook(f"no order book: no line names the column{'s' * (len(absent) > 1)} {', '.join(absent)}")
 
 
 def _column(title: str) -> str:

@@ -9,7 +9,7 @@ from conveyor.target import target
 
 
 @click.command(short_help="Send an order book through the gateway and watch every order to its end.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--run", metavar="NAME", help="Name of the run.  [default: the file's name]")
 @click.option("--concurrency", default=8, show_default=True, type=click.IntRange(1, 256), help="Requests at a time.")
 @click.option(
@@ -54,7 +54,8 @@ def replay(
     FILE is a CSV with the columns of the UCI Online Retail set, in any order: InvoiceNo, StockCode, Description,
     Quantity, InvoiceDate, UnitPrice, CustomerID, Country. One order is sent per invoice, without prices. A line that
     cannot be an order line (a credit note, postage, a broken row, ...) is dropped and listed with its number and the
-    reason; the rest of its invoice is sent. Nothing in the file stops the run.
+    reason; the rest of its invoice is sent. Nothing in the file stops the run. The list of dropped lines is a CSV
+    that can be corrected in a spreadsheet and replayed in turn.
 
     \b
     A small order book comes with Conveyor:

@@ -8,12 +8,16 @@ from chassis.settings import Settings
 from conveyor.client import Gateway, GatewayError, Refused
 from conveyor.parallel import progress
 from conveyor.replay import report
-from conveyor.replay.book import Book, Invoice, Reject, read_book
+from conveyor.replay.book import Book, Invoice, NoOrderBook, Reject, read_book
 from conveyor.replay.prepare import Ids, Preparation, has_begun
 from conveyor.replay.rejects import write_rejects
 from conveyor.replay.send import NOT_TRIED, UNREACHABLE, Sender, Sent, Unsent
+from conveyor.replay.source import bytes_of
 from conveyor.replay.wait import Ending, endings
 from conveyor.terminal import say, say_paragraph
+
+#: A book of more bytes takes seconds to read.
+SOON_READ = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +41,15 @@ class Options:
 def replay(options: Options, settings: Settings) -> int:
     """Send an order book through the gateway and print what came of it.
 
-    The exit code: 0 when every order was taken and has ended, 1 otherwise. Raises GatewayError when the gateway is
-    not there, or goes away for good before the first order is sent.
+    The exit code: 0 when every order was taken and has ended, 1 otherwise. Raises Unreadable and NoOrderBook before
+    anything is written, GatewayError when the gateway is not there, or goes away for good before the first order is
+    sent.
     """
-    say(f"reading {options.file}", err=True)
-    book = read_book(
-        options.file.read_bytes(), most_lines=settings.max_order_lines, most_units=settings.max_line_quantity
-    )
+    book = _book_in(options.file, settings)
     invoices = book.invoices[: options.limit]
     for line in _of_the_book(options, book, len(invoices)):
         say(line)
-    _list_rejects(options, book.rejects)
+    _list_rejects(options, book.header, book.rejects)
     if not invoices:
         say(f"There is nothing to send in {options.file}.", err=True)
         return 1
@@ -69,7 +71,7 @@ def _through(gateway: Gateway, options: Options, book: Book, invoices: Sequence[
     sent, unsent = _send(gateway, options, ids, sendable)
     refused += [_reject(each) for each in unsent]
     if refused:
-        _list_rejects(options, book.rejects + refused)
+        _list_rejects(options, book.header, book.rejects + refused)
     ended = _wait(gateway, options, sent)
     result = report.summarize(sent, unsent, ended)
     for line in (*report.lines(result), *_next_steps(sent, unsent, ended)):
@@ -139,9 +141,20 @@ def _of_the_book(options: Options, book: Book, sending: int) -> Iterator[str]:
     yield f"{len(book.invoices):,} invoices, {len(book.products):,} products; run {options.run} sends {sending:,}"
 
 
-def _list_rejects(options: Options, rejects: Sequence[Reject]) -> None:
+def _book_in(file: Path, settings: Settings) -> Book:
+    """Raises Unreadable or NoOrderBook, in a line that names the file."""
+    raw = bytes_of(file)
+    if len(raw) > SOON_READ:
+        say(f"reading {file}", err=True)
+    try:
+        return read_book(raw, most_lines=settings.max_order_lines, most_units=settings.max_line_quantity)
+    except NoOrderBook as error:
+        raise NoOrderBook(f"{file} is {error}") from None
+
+
+def _list_rejects(options: Options, header: Reject, rejects: Sequence[Reject]) -> None:
     beside = options.file.with_suffix(".rejects.csv")
-    written = write_rejects(options.rejects or beside, rejects, fallback=Path(beside.name))
+    written = write_rejects(options.rejects or beside, header, rejects, fallback=Path(beside.name))
     if written:
         say(f"{len(rejects):,} lines that are not sent are listed in {written}")
 

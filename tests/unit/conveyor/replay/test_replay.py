@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from chassis.errors import ConveyorError
 from chassis.settings import settings
 from conveyor.client import Gateway, Unreachable
 from conveyor.replay.book import Invoice, Item
@@ -183,6 +184,7 @@ def test_what_is_not_sent_is_listed_beside_the_book(run, book) -> None:
     listed = list(csv.reader((book.parent / "orders.rejects.csv").read_text().splitlines()))
     assert listed == [
         ["line", "reason", "text"],
+        ["1", "names the columns", HEADER.rstrip()],
         ["4", "no product: POST", "A1,POST,POSTAGE,1,2026-01-05 09:00:00,18.00,501,Norway"],
     ]
     assert str(book.parent / "orders.rejects.csv") in result.output
@@ -238,13 +240,50 @@ def test_a_gateway_that_is_not_there_is_said_at_once(gateway, run, book) -> None
     assert time.monotonic() - begin < 10
 
 
-def test_a_file_that_is_no_order_book_fails_with_the_missing_columns_in_its_list(gateway, run, book) -> None:
-    book.write_text("a,b\n1,2\n")
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"a,b\n1,2\n", "is no order book: no line names the columns InvoiceNo, StockCode, Quantity, UnitPrice"),
+        (b"# Conveyor\n\nConveyor is ...\n", "is no order book"),
+        (b"", "is empty"),
+        (b"\r\n \n", "is empty"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "is a spreadsheet or an archive, no CSV: save the sheet as CSV"),
+        (b"\x1f\x8b\x08\x00abc", "is compressed: unpack it"),
+        (bytes(range(256)) * 100, "is no order book"),
+    ],
+)
+def test_where_nothing_is_read_one_line_says_why_and_nothing_is_written(gateway, run, book, content, why) -> None:
+    book.write_bytes(content)
     result = run(book)
     assert result.exit_code == 1
-    assert "nothing to send" in result.output
-    assert "InvoiceNo" in (book.parent / "orders.rejects.csv").read_text()
+    assert why in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert [each.name for each in book.parent.iterdir()] == [book.name]
     assert gateway.requests == []
+
+
+def test_a_file_that_is_none_is_said_in_a_line(run, tmp_path: Path) -> None:
+    for named, why in ((tmp_path, "is a directory"), (tmp_path / "none.csv", "cannot be read: No such file")):
+        result = run(named)
+        assert isinstance(result.exception, ConveyorError)
+        assert why in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_may_not_be_read_is_said_in_a_line(run, book, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert str(run(book).exception) == f"{book} cannot be read: Permission denied"
+
+
+def test_the_rejects_can_be_corrected_and_replayed(gateway, run, book) -> None:
+    run(book)
+    rejects = book.parent / "orders.rejects.csv"
+    rejects.write_text(rejects.read_text().replace("POST,POSTAGE", "TRAY,Birch tray"))
+    result = run(rejects)
+    assert (result.exit_code, count(result, "sent"), len(gateway.orders)) == (0, "1", 4)
 
 
 def test_help_explains_runs_stock_and_exit_codes() -> None:
