@@ -15,4 +15,6 @@ TOUCH_EVERY = 5.0
 def say_ready(settings: Settings) -> None:
     """Touch the ready file; where none is set, nobody is looking."""
     if settings.ready_file:
-        Path(settings.ready_file).touch()
+        ready = Path(settings.ready_file)
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        ready.touch()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import urllib3
 
-from chassis.settings import PREFIX, Settings
+from chassis.settings import PREFIX, WEB, Settings
 from conveyor import SERVICES
 from conveyor.embedded.fork_server import ForkServer
 from conveyor.embedded.processes import inherited
@@ -37,9 +37,11 @@ CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Settings as environment variables, those that are not at their default."""
-    changed = (each for each in fields(Settings) if getattr(settings, each.name) != each.default)
-    return {PREFIX + each.name.upper(): str(getattr(settings, each.name)) for each in changed}
+    """Settings as environment variables, those that are not at their default; each port by itself."""
+    changed = [each for each in fields(Settings) if getattr(settings, each.name) != each.default]
+    told = {each.name: getattr(settings, each.name) for each in changed if each.name != "port_base"}
+    told |= {f"{name}_url": getattr(settings, f"{name}_url") for name in WEB}  # else they would follow from the ports
+    return {PREFIX + name.upper(): str(value) for name, value in told.items()}
 
 
 def url_of(host: str, port: int) -> str:

@@ -23,7 +23,7 @@ from conveyor.terminal import say
 START_PATIENCE = 180.0
 
 #: The settings that say where a stack stands: one of our own has places of its own.
-PLACES = {"state_dir", "ready_file", *LEADING} | {
+PLACES = {"state_dir", "ready_file", "port_base", *LEADING} | {
     each.name for each in fields(Settings) if each.name.endswith(("_port", "_relay"))
 }
 

@@ -3,31 +3,25 @@
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from chassis.errors import ConveyorError
-from chassis.settings import PREFIX, Settings, settings
+from chassis.settings import Settings, settings
 from conveyor import terminal
 from conveyor.children import CATALOGUE, Children, variables
-from conveyor.embedded.ports import PortTaken, require_free
 from conveyor.embedded.processes import EmbeddedError, end_left_behind
 from conveyor.embedded.supervisor import StopRequested, Supervisor
 from conveyor.first_order import first_order
+from conveyor.ports import require_all
 from conveyor.servers import Servers
 from conveyor.stack import Stack, forget, only_one
 
 FREE_BYTES = 300_000_000  # a first start takes a third of it
-WEB_PORTS = ("gateway_port", "sales_port", "inventory_port", "delivery_port", "flower_port")
-RELAYS = ("sales_relay", "inventory_relay", "delivery_relay")
-SERVER_PORTS = ("postgres_port", "valkey_port", "broker_port")
-RABBITMQ_PORTS = ("rabbitmq_dist_port", "rabbitmq_epmd_port", "rabbitmq_management_port")
 
 
 @click.command()
@@ -59,8 +53,6 @@ def supervise(chosen: Settings, demo: bool = True) -> None:
         os.umask(0o077)
         with only_one(state):
             _Run(chosen, state).serve(demo)
-    except PortTaken as error:
-        raise EmbeddedError(f"{error}: {_way_out(chosen, error.port)}") from error
     except OSError as error:
         raise EmbeddedError(f"{error.filename or state}: {error.strerror}") from error
 
@@ -111,12 +103,7 @@ class _Run:
         ended = end_left_behind(self._state, keep=self._servers.records())
         if ended:
             say(f"Ended what an earlier run left behind: {', '.join(ended)}")
-        _refuse_doubled_ports(self._chosen)
-        for name in WEB_PORTS:
-            require_free(getattr(self._settings, name), self._settings.host)
-        for name in RELAYS:
-            host, _, port = getattr(self._settings, name).rpartition(":")
-            require_free(int(port), host, socket.SOCK_DGRAM)
+        require_all(self._settings, {port for each in self._servers.all() for port in each.ports()})
 
     def _save(self) -> None:
         running = {unit.name: unit.pid() for unit in self._supervisor.units if not unit.finishes}
@@ -133,22 +120,6 @@ def say(text: str) -> None:
         terminal.say(*text.split("\n"))
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
-
-
-def _refuse_doubled_ports(chosen: Settings) -> None:
-    names = (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS)
-    (port, count), *_ = Counter(getattr(chosen, name) for name in names).most_common(1)
-    if count > 1:
-        doubled = " and ".join(PREFIX + name.upper() for name in names if getattr(chosen, name) == port)
-        raise EmbeddedError(f"{doubled} are {port}: each needs a port of its own")
-
-
-def _way_out(chosen: Settings, port: int) -> str:
-    for name in (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS, *RELAYS):
-        if str(getattr(chosen, name)).rpartition(":")[2] == str(port):
-            host = " (or another CONVEYOR_HOST)" if name in WEB_PORTS else ""
-            return f"choose another one with {PREFIX}{name.upper()}{host}, or end what uses it"
-    return "end what uses it"
 
 
 def _demonstrate(running: Settings, supervisor: Supervisor) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chassis.errors import SettingsError
 from chassis.settings import Settings
 from conveyor import SERVICES
 from conveyor.children import DATABASES, url_of
@@ -31,8 +30,8 @@ class Servers:
 
     @classmethod
     def chosen(cls, settings: Settings, state: Path) -> "Servers":
-        """What these settings ask for. Raises SettingsError for a value that is not known, EmbeddedError where
-        RabbitMQ is asked for and is not installed."""
+        """What these settings ask for. Raises EmbeddedError where RabbitMQ is asked for and is not
+        installed."""
         logs = state / "logs"
         own_databases = all(getattr(settings, name) for name in DATABASES)
         return cls(
@@ -79,10 +78,6 @@ class Servers:
 
 
 def _broker(settings: Settings, state: Path) -> RabbitMQ | Valkey:
-    if settings.embedded_broker not in ("auto", "rabbitmq", "valkey"):
-        raise SettingsError(
-            f"CONVEYOR_EMBEDDED_BROKER must be auto, rabbitmq or valkey, not {settings.embedded_broker!r}"
-        )
     if settings.embedded_broker == "rabbitmq":
         rabbitmq.scripts()
     if settings.embedded_broker == "valkey" or rabbitmq.installed() is None:

@@ -21,7 +21,7 @@ from conveyor.embedded.processes import RECORD, Process, end_left_behind, member
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.server import Server
 from conveyor.embedded.valkey import Valkey
-from conveyor.run import RABBITMQ_PORTS, RELAYS, SERVER_PORTS, WEB_PORTS
+from conveyor.ports import RELAYS, SERVERS, WEB
 from conveyor.servers import Servers
 
 #: Seconds until the whole stack has to be ready, and to end.
@@ -42,7 +42,7 @@ class Victim:
         """``settings`` say which broker to take and how many of each; all else that leads to a stack is its own."""
         self.state = state.absolute()
         ports = free_ports()
-        chosen: dict[str, object] = {name: next(ports) for name in (*WEB_PORTS, *SERVER_PORTS, *RABBITMQ_PORTS)}
+        chosen: dict[str, object] = {name: next(ports) for name in (*WEB, *SERVERS)}
         chosen |= {name: f"127.0.0.1:{next(ports)}" for name in RELAYS}
         chosen |= {name: getattr(settings, name) for name in SHARED} | {"state_dir": str(self.state)}
         own = replace(Settings(), **chosen)  # type: ignore[arg-type]

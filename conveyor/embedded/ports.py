@@ -18,6 +18,7 @@ class PortTaken(EmbeddedError):
     def __init__(self, port: int, host: str, why: str) -> None:
         super().__init__(f"port {port} on {host} {why}")
         self.port = port
+        self.why = f"on {host} {why}"
 
 
 def require_free(port: int, host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> None:

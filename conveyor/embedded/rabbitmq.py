@@ -99,6 +99,11 @@ class RabbitMQ(Server):
             raise EmbeddedError(f"rabbitmqctl {' '.join(arguments)} failed: {answer.stderr or answer.stdout}")
         return answer.stdout
 
+    def ports(self) -> list[int]:
+        server = [] if self._left_running() else [self.port, self.dist_port, self.management_port]
+        epmd = Process.recorded(self.directory / f"epmd{RECORD}")
+        return server + ([self.epmd_port] if epmd is None else [])
+
     def spawn(self) -> None:
         self._start_epmd()
         super().spawn()
@@ -142,9 +147,6 @@ class RabbitMQ(Server):
         if not cookie.exists():
             password(cookie)
             cookie.chmod(0o400)
-
-    def _left_running(self) -> bool:
-        return Process.recorded(self.directory / f"{self.name}{RECORD}") is not None
 
     def _was_ready(self) -> Path:
         return self.directory / "was-ready"

@@ -54,6 +54,13 @@ class Server:
         record = self.directory / f"{self.name}{RECORD}"
         self.process = Process.spawn(self._command(), self._environment(), self.log, record)
 
+    def ports(self) -> list[int]:
+        """The ports that it will listen on once it is started; none where a process is there to take over."""
+        return [] if self._left_running() else [self.port]
+
+    def _left_running(self) -> bool:
+        return Process.recorded(self.directory / f"{self.name}{RECORD}") is not None
+
     def take_over(self) -> bool:
         """Is a process of an earlier start still there, and of use? One that is of no use is ended."""
         if self.process is not None and self.process.alive():

@@ -91,7 +91,8 @@ def test_a_process_is_given_the_url_of_its_own_database_and_no_other(name: str) 
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_process_is_given_only_settings_that_exist(name: str) -> None:
-    read(settings_of(OURS[name]))
+    # What stands in .env is filled in.
+    read({name: re.sub(r"\$\{.*?\}", "secret", value) for name, value in settings_of(OURS[name]).items()})
 
 
 @pytest.mark.parametrize("service", ["sales", "inventory", "delivery"])

@@ -2,14 +2,17 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
-from chassis.settings import Settings
+from chassis.settings import Settings, read
+from conveyor.children import variables
 from conveyor.embedded import ports
 from conveyor.embedded.ports import PortTaken, free_port, require_free
 from conveyor.embedded.processes import EmbeddedError
-from conveyor.run import _refuse_doubled_ports, _way_out
+from conveyor.ports import RELAYS, SERVERS, SPAN, WEB, doubled, free_base, needed, require_all
 
 
 @pytest.fixture(params=["127.0.0.1", "0.0.0.0"])
@@ -35,23 +38,49 @@ def test_an_address_of_another_machine_is_not_called_taken() -> None:
         require_free(4000, "192.0.2.1")
 
 
-@pytest.mark.parametrize(
-    ("port", "setting"),
-    [
-        (3001, "CONVEYOR_GATEWAY_PORT"),
-        (15432, "CONVEYOR_POSTGRES_PORT"),
-        (15675, "CONVEYOR_RABBITMQ_EPMD_PORT"),
-        (3013, "CONVEYOR_INVENTORY_RELAY"),
-    ],
-)
-def test_the_setting_of_a_port_is_named(port: int, setting: str) -> None:
-    assert setting in _way_out(Settings(), port)
-
-
 def test_two_settings_with_one_port_are_refused() -> None:
-    with pytest.raises(EmbeddedError, match="CONVEYOR_SALES_PORT and CONVEYOR_POSTGRES_PORT are 4000"):
-        _refuse_doubled_ports(Settings(sales_port=4000, postgres_port=4000))
-    _refuse_doubled_ports(Settings())
+    settings = Settings(sales_port=4000, postgres_port=4000, sales_relay="127.0.0.1:9", delivery_relay="127.0.0.1:9")
+    with pytest.raises(EmbeddedError) as refused:
+        require_all(settings, ())
+    assert "CONVEYOR_SALES_PORT and CONVEYOR_POSTGRES_PORT are 4000" in str(refused.value)
+    assert "CONVEYOR_SALES_RELAY and CONVEYOR_DELIVERY_RELAY are 9" in str(refused.value)
+    assert not list(doubled(Settings()))
+
+
+def test_every_port_that_is_taken_is_named_at_once_with_its_setting_and_a_way_out() -> None:
+    base = free_base()
+    assert base is not None
+    moved = read({"CONVEYOR_PORT_BASE": str(base)})
+    wanted = list(needed(moved, {moved.postgres_port, moved.valkey_port}))
+    assert len(wanted) == len(WEB) + len(RELAYS) + 2
+    with ExitStack() as held:
+        for each in wanted:
+            listening = held.enter_context(socket.socket(type=each.kind))
+            listening.bind((each.host, each.port))
+            if each.kind == socket.SOCK_STREAM:
+                listening.listen()
+        with pytest.raises(EmbeddedError) as refused:
+            require_all(moved, {moved.postgres_port, moved.valkey_port})
+        other = free_base()
+    said = str(refused.value)
+    assert len(said.splitlines()) == 1
+    assert f"CONVEYOR_PORT_BASE={other}" in said
+    assert other != base
+    for each in wanted:
+        assert f"port {each.port} (CONVEYOR_{each.setting.upper()})" in said
+    assert said.count("on 127.0.0.1 is taken by another program") == 1
+    require_all(moved, {moved.postgres_port, moved.valkey_port})
+
+
+def test_a_base_moves_every_port_and_every_url_that_follows_from_one() -> None:
+    moved = read({"CONVEYOR_PORT_BASE": "25000", "CONVEYOR_SALES_PORT": "3000"})
+    ports = [int(str(getattr(moved, name)).rpartition(":")[2]) for name in (*WEB, *RELAYS, *SERVERS)]
+    assert len(set(ports)) == len(ports)
+    assert sorted(ports)[0] == 3000
+    assert all(25_000 <= port < 25_000 + SPAN for port in sorted(ports)[1:])
+    assert (moved.sales_url, moved.gateway_url) == ("http://127.0.0.1:3000", "http://127.0.0.1:25001")
+    # What is said to a child leads to the same ports, the one that is at its default included.
+    assert replace(read(variables(moved)), port_base=25_000) == moved
 
 
 def test_a_free_port_is_given_once_and_not_to_outgoing_connections() -> None:

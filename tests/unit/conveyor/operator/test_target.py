@@ -9,8 +9,8 @@ from conveyor.stack import Stack
 from conveyor.target import leads_elsewhere, target
 
 STACK = {
-    "CONVEYOR_BROKER_URL": "amqp://stack",
-    "CONVEYOR_SALES_DATABASE_URL": "postgresql://stack",
+    "CONVEYOR_BROKER_URL": "amqp://stack/shop",
+    "CONVEYOR_SALES_DATABASE_URL": "postgresql://stack/ecommerce_db",
     "CONVEYOR_GATEWAY_URL": "http://127.0.0.1:4001",
 }
 
@@ -23,18 +23,27 @@ def here(tmp_path: Path) -> dict[str, str]:
 
 def test_without_anything_in_the_environment_it_is_the_stack_that_runs_here(here: dict[str, str]) -> None:
     found = target(here)
-    assert (found.broker_url, found.gateway_url) == ("amqp://stack", "http://127.0.0.1:4001")
+    assert (found.broker_url, found.gateway_url) == ("amqp://stack/shop", "http://127.0.0.1:4001")
     assert not leads_elsewhere(here)
 
 
 def test_other_settings_of_the_environment_hold_beside_the_stack(here: dict[str, str]) -> None:
-    found = target({**here, "CONVEYOR_MAX_ORDER_LINES": "7", "CONVEYOR_BROKER_URL": "amqp://stack"})
-    assert (found.max_order_lines, found.sales_database_url) == (7, "postgresql://stack")
+    found = target({**here, "CONVEYOR_MAX_ORDER_LINES": "7", "CONVEYOR_BROKER_URL": "amqp://stack/shop"})
+    assert (found.max_order_lines, found.sales_database_url) == (7, "postgresql://stack/ecommerce_db")
 
 
-@pytest.mark.parametrize("name", ["BROKER_URL", "GATEWAY_URL", "INVENTORY_DATABASE_URL"])
-def test_an_environment_that_leads_elsewhere_is_not_mixed_with_the_stack(here: dict[str, str], name: str) -> None:
-    given = {**here, f"CONVEYOR_{name}": "other://place"}
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("BROKER_URL", "amqp://other/place"),
+        ("GATEWAY_URL", "http://other"),
+        ("INVENTORY_DATABASE_URL", "postgresql://other/place"),
+    ],
+)
+def test_an_environment_that_leads_elsewhere_is_not_mixed_with_the_stack(
+    here: dict[str, str], name: str, url: str
+) -> None:
+    given = {**here, f"CONVEYOR_{name}": url}
     assert leads_elsewhere(given)
     assert target(given).sales_database_url == ""
 
