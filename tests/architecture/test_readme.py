@@ -96,6 +96,13 @@ def test_every_container_that_is_scaled_is_in_the_compose_file() -> None:
     assert scaled <= set(YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"])
 
 
+def test_a_command_in_a_container_works_without_a_terminal_too() -> None:
+    """docker-compose 1.29 refuses one in a script or a cron job, unless it is told that there is none."""
+    printed = re.findall(r"docker-compose exec (\S+)", (ROOT / "docs/production.md").read_text())
+    assert len(printed) >= 5
+    assert set(printed) == {"-T"}
+
+
 def test_each_make_target_that_a_page_names_exists() -> None:
     known = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {target for page in PAGES for target in _TARGET.findall(code(page))}

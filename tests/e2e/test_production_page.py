@@ -84,7 +84,7 @@ def filled_in(command: str, shop: Shop) -> list[str]:
         order = unknown_to_sales(shop.stack, shop)
     elif "ORDER" in command or "MESSAGE" in command:
         order, message = flagged(shop)
-    words = shlex.split(command.replace('"$USER"', "ada"))
+    words = shlex.split(command.replace('"$(id -un)"', "ada"))
     return [{"ORDER": order, "MESSAGE": message}.get(word, word) for word in words[1:]]
 
 
