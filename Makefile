@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency bench crashpoints chaos controls endurance clean
+.PHONY: help run test lint reset latency bench crashpoints chaos controls attacks endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -43,6 +43,9 @@ chaos: .venv/installed-run ## Kill everything for MINUTES under ORDERS orders, a
 
 controls: .venv/installed-dev ## Take guards away, one by one: each time a violation must be found
 	@.venv/bin/pytest tests/controls
+
+attacks: .venv/installed-dev ## Attack a running stack without a login: others must not notice (minutes)
+	@.venv/bin/pytest tests/attacks
 
 clean: ## Remove .venv and what the tools have cached; data stays
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

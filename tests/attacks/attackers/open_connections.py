@@ -1,0 +1,72 @@
+"""Opens COUNT connections to PORT, sends the same beginning on each, and then holds them: ``COUNT PORT BEGINNING``.
+
+BEGINNING is what is sent, with ``\\r\\n`` written out; a further argument ``drip=SECONDS`` sends one byte more on each
+connection every so many seconds. Says how many it has opened, and, once its input ends, what became of them.
+"""
+
+import json
+import resource
+import selectors
+import socket
+import sys
+import time
+
+
+def main() -> None:
+    count, port = int(sys.argv[1]), int(sys.argv[2])
+    beginning = sys.argv[3].encode().decode("unicode_escape").encode("latin-1")
+    drip = float(sys.argv[4].removeprefix("drip=")) if len(sys.argv) > 4 else None
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    selector = selectors.DefaultSelector()
+    begun = time.monotonic()
+    for number in range(count):
+        connection = socket.create_connection(("127.0.0.1", port), 30)
+        connection.sendall(beginning)
+        connection.setblocking(False)
+        selector.register(connection, selectors.EVENT_READ, number)
+    print(json.dumps({"in_place": True, "seconds": time.monotonic() - begun}), flush=True)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    hold(selector, drip)
+
+
+def hold(selector: selectors.DefaultSelector, drip: float | None) -> None:
+    """Hold all until standard input ends; then say which statuses came first, and how many were closed."""
+    statuses: dict[str, int] = {}
+    closed, first_closed = 0, None
+    begun = dripped = time.monotonic()
+    while True:
+        for key, _events in selector.select(1.0):
+            if key.fileobj is sys.stdin:
+                print(json.dumps({"closed": closed, "first_closed_after": first_closed, "statuses": statuses}), flush=True)
+                return
+            connection = key.fileobj
+            assert isinstance(connection, socket.socket)
+            try:
+                received = connection.recv(65_536)
+            except ConnectionError:
+                received = b""
+            if received.startswith(b"HTTP/"):
+                status = received[9:12].decode()
+                statuses[status] = statuses.get(status, 0) + 1
+            if not received:
+                closed += 1
+                first_closed = first_closed or time.monotonic() - begun
+                selector.unregister(connection)
+                connection.close()
+        if drip is not None and time.monotonic() - dripped > drip:
+            dripped = time.monotonic()
+            for key in list(selector.get_map().values()):
+                if isinstance(key.fileobj, socket.socket):
+                    send_one_more(key.fileobj)
+
+
+def send_one_more(connection: socket.socket) -> None:
+    try:
+        connection.send(b" ")
+    except OSError:
+        return  # it is seen as closed when it is read
+
+
+if __name__ == "__main__":
+    main()
