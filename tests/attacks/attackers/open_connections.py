@@ -38,7 +38,8 @@ def hold(selector: selectors.DefaultSelector, drip: float | None) -> None:
     while True:
         for key, _events in selector.select(1.0):
             if key.fileobj is sys.stdin:
-                print(json.dumps({"closed": closed, "first_closed_after": first_closed, "statuses": statuses}), flush=True)
+                fate = {"closed": closed, "first_closed_after": first_closed, "statuses": statuses}
+                print(json.dumps(fate), flush=True)
                 return
             connection = key.fileobj
             assert isinstance(connection, socket.socket)
