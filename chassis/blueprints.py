@@ -1,34 +1,28 @@
-"""Blueprints for routes that take JSON: a body that cannot be read is refused, and is no mistake of ours."""
+"""Blueprints for routes that take JSON."""
 
-from json import JSONDecodeError
 from typing import Any
 
 import flask_smorest
 from flask import Request
-from marshmallow import Schema
+from marshmallow import Schema, missing
 from webargs.flaskparser import FlaskParser
 
-from chassis.errors import Malformed
+from chassis.bodies import read_body
 
 
-class JsonParser(FlaskParser):
-    """webargs' reader, which knows what is no JSON, but not what Python's reader of JSON gives up on."""
+class BodyParser(FlaskParser):
+    """webargs' reader, for bodies that anybody may have sent."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        """The body of a request. Raises Malformed for one that nobody can have meant."""
-        try:
-            return super().load_json(req, schema)
-        except JSONDecodeError:
-            raise
-        except (RecursionError, ValueError):
-            rule = "Nested too deeply, or holds a number of thousands of digits."
-            raise Malformed(f"body: {rule}", errors=[{"field": "body", "message": rule}]) from None
+        """The body of a request; nothing where it has none. Raises Malformed, Invalid."""
+        body = req.get_data()
+        return read_body(body, schema) if body else missing
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """flask-smorest's, with this reader."""
 
-    ARGUMENTS_PARSER = JsonParser()
+    ARGUMENTS_PARSER = BodyParser()
 
     def arguments(self, schema: Schema | type[Schema], **options: Any) -> Any:
         """What a route takes. A schema is made once: webargs would make it, and all of its fields, for each request."""

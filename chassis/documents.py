@@ -11,7 +11,9 @@ from typing import Any
 from flask import Flask, Response, json
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from chassis.fields import Money
+from chassis.fields import Mail, Money, Several, Text, WholeNumber, limit_of
+from chassis.notation import LONGEST
+from chassis.settings import Settings
 
 Document = dict[str, Any]
 
@@ -144,11 +146,27 @@ def _references(part: Any) -> Iterator[str]:
             yield from _references(each)
 
 
-def describe_money(_converter: Any, field: Any, ret: Document, **_options: Any) -> Document:
-    """Amounts are decimal strings; what the field's rules alone would say is: numbers, with bounds in quotes."""
-    if not isinstance(field, Money):
+def describing(settings: Settings) -> Callable[..., Document]:
+    """What the document says of a field beyond what apispec makes of its marshmallow validators."""
+
+    def describe(_converter: Any, field: Any, ret: Document, **_options: Any) -> Document:
+        if isinstance(field, Money):
+            return _amount(field, ret)
+        if isinstance(field, Text):
+            return {"pattern": field.pattern, **({"format": "email"} if isinstance(field, Mail) else {})}
+        if isinstance(field, Several):
+            return {"maxItems": limit_of(field.most, settings)}
+        if isinstance(field, WholeNumber) and field.most is not None:
+            return {"maximum": limit_of(field.most, settings)}
         return {}
+
+    return describe
+
+
+def _amount(field: Money, ret: Document) -> Document:
+    """Amounts are decimal strings; what the field's rules alone would say is: numbers, with bounds in quotes."""
     for bound in ("minimum", "maximum"):
         ret.pop(bound, None)
     kind: Any = ["string", "null"] if field.allow_none else "string"
-    return {"type": kind, "format": "decimal", "example": ret.get("example", "2.55")}
+    shape = {"format": "decimal", "pattern": field.pattern, "maxLength": LONGEST}
+    return {"type": kind, **shape, "example": ret.get("example", "2.55")}

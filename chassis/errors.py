@@ -10,6 +10,7 @@
         │   └── IllegalTransition  not from this status to that one; says what is allowed
         ├── Stale         412  If-Match names a version that is no longer the newest
         ├── TooLarge      413  over a limit of size
+        ├── TooLong       414  a query that no route takes
         ├── Unsupported   415  not JSON
         ├── Invalid       422  readable, and against a rule; names the field
         └── Unavailable   503  a dependency is down; try again after ``retry_after`` seconds
@@ -19,6 +20,11 @@ A service's own errors subclass one of these in its ``errors.py`` and give a sta
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
+
+#: An answer tells of so many mistakes at most; how many it leaves out it says, as far as they were looked for.
+MOST_ERRORS = 20
+#: The most characters of a name that a client made up, in an answer to him.
+LONGEST_NAME = 64
 
 
 class ConveyorError(Exception):
@@ -96,6 +102,12 @@ class TooLarge(AppError):
     """Over a limit of size."""
 
     status, code, title = 413, "too_large", "Too large"
+
+
+class TooLong(AppError):
+    """A query that no route takes."""
+
+    status, code, title = 414, "uri_too_long", "The query is too long"
 
 
 class Unsupported(AppError):

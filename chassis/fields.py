@@ -1,19 +1,34 @@
-"""The marshmallow fields and the base schema of every request body.
+"""The marshmallow fields and the base schema of every request body and query.
 
 A request is refused before anything is changed: unknown fields by name, text that PostgreSQL cannot hold, numbers in
-quotes, money with fractions of a cent.
+quotes, money with fractions of a cent. Each field tells the OpenAPI document its pattern, and checks by that pattern:
+so the document and the service say the same, to validators in JavaScript too.
 """
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+from flask import current_app
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from chassis import notation, patterns
 from chassis.database import LARGEST_AMOUNT
+from chassis.errors import MOST_ERRORS
+from chassis.settings import Settings
 
-_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+#: A limit: a number, or the name of the setting that it is.
+Limit = int | str
+
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def limit_of(limit: Limit, settings: Settings | None = None) -> int:
+    """This limit by these settings, or by those of the app that handles the request."""
+    return limit if isinstance(limit, int) else int(getattr(settings or current_app.extensions["settings"], limit))
 
 
 class Body(Schema):
@@ -30,44 +45,150 @@ class Text(fields.String):
     """
 
     def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
-        self._least = least
-        checks = [validate.Length(min=least, max=most)]
+        self.most = most
+        self._length = validate.Length(min=least, max=most)
         given = options.pop("validate", [])
-        checks += given if isinstance(given, list) else [given]
+        checks = [self._length, *(given if isinstance(given, list) else [given])]
+        self.pattern = patterns.NOT_BLANK if least else patterns.ANY_TEXT
+        self._storable, self._fits = re.compile(patterns.ANY_TEXT), re.compile(self.pattern)
         super().__init__(validate=checks, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options)
-        if _NOT_STORABLE.search(text):
-            raise ValidationError("Contains a character that cannot be stored.")
-        if self._least and not text.strip():
-            raise ValidationError("Must not be blank.")
+        self._length(text)  # before anything looks at each character of what may be a megabyte
+        if not self._fits.match(text):
+            stored = self._storable.match(text)
+            raise ValidationError("Must not be blank." if stored else "Contains a character that cannot be stored.")
         return text
+
+
+class Shaped(Text):
+    """A text of which more can be said than its length: the pattern that it fits, and the rule in words."""
+
+    def __init__(self, pattern: str, rule: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.pattern, self._shape, self._rule = pattern, re.compile(pattern), rule
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options)
+        if not self._shape.match(text):
+            raise ValidationError(self._rule)
+        return text
+
+
+class Code(Shaped):
+    """A short text that people type and programs compare: no blank at either end, no control character."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(patterns.CODE, "Must not begin or end with a blank, nor hold a control character.", **options)
+
+
+class Mail(Shaped):
+    """An e-mail address that can be written to from anywhere: its domain has a dot, so ``ada@localhost`` is none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(patterns.MAIL, "Not a valid email address.", most=320, **options)
+
+
+class Id(fields.UUID):
+    """A UUID as everybody writes it, in either case. Python's own reader takes underscores and braces as well."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> UUID:
+        if not isinstance(value, str) or not _ID.fullmatch(value):
+            raise self.make_error("invalid_uuid")
+        return UUID(value)
 
 
 class WholeNumber(fields.Integer):
     """A JSON number without a fraction: not a string, not true or false."""
 
-    def __init__(self, *, least: int | None = None, most: int | None = None, **options: Any) -> None:
-        super().__init__(strict=True, validate=validate.Range(min=least, max=most), **options)
+    def __init__(self, *, least: int | None = None, most: Limit | None = None, **options: Any) -> None:
+        self.most = most
+        fixed = None if isinstance(most, str) else most
+        checks = [validate.Range(min=least, max=fixed), *options.pop("validate", [])]
+        super().__init__(strict=True, validate=checks, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError("Must be a whole number.")
+        if isinstance(self.most, str) and value > limit_of(self.most):
+            raise ValidationError(f"Must be at most {limit_of(self.most)}.")
         return value
+
+
+class Count(fields.Integer):
+    """A whole number in a query, from ``least`` to ``most``."""
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        super().__init__(validate=validate.Range(min=least, max=most), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> int:
+        try:
+            return notation.whole(value)
+        except ValueError:
+            raise ValidationError("Must be a whole number.") from None
+
+
+class Moment(fields.AwareDateTime):
+    """A moment in a query: ISO 8601, in UTC where it has no offset. What comes of it is in UTC."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(default_timezone=UTC, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> datetime:
+        try:
+            return notation.moment(value)
+        except ValueError:
+            raise ValidationError('Must be a moment such as "2026-03-02T09:15:00Z".') from None
 
 
 class Money(fields.Decimal):
     """An amount as a decimal string, ``"2.55"``; a JSON number is taken as well. At most two decimal places, and two
-    from then on, as a database has it."""
+    from then on, as a database has it. Never negative."""
 
-    def __init__(self, *, least: Decimal = Decimal(0), **options: Any) -> None:
-        super().__init__(as_string=True, validate=validate.Range(min=least, max=LARGEST_AMOUNT), **options)
+    #: As the document has it, which can say how large an amount may be only by its digits.
+    pattern = f"^{notation.AMOUNT.replace('*', '{0,9}', 1)}{patterns.END}"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(as_string=True, validate=validate.Range(max=LARGEST_AMOUNT), **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Decimal:
-        if isinstance(value, bool) or (isinstance(value, str) and len(value) > 32):
+        if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
             raise ValidationError("Not a valid amount.")
-        amount: Decimal = super()._deserialize(value, attr, data, **options)
-        if amount != amount.quantize(Decimal("0.01")) if amount.adjusted() < 20 else True:
-            raise ValidationError("Must have at most two decimal places.")
-        return amount.quantize(Decimal("0.01"))
+        try:
+            return notation.amount(str(value))
+        except ValueError:
+            raise ValidationError(
+                'Not a valid amount: digits, with at most two decimal places, as in "2.55".'
+            ) from None
+
+
+class Several(fields.List[Any]):
+    """``least`` to ``most`` of something. Those of too long a list are not looked at, nor what is behind many bad ones:
+    an answer tells of so many only, and to find out what is wrong with one takes ten times what a good one takes."""
+
+    def __init__(self, inner: Any, *, most: Limit, least: int = 1, **options: Any) -> None:
+        self.most = most
+        super().__init__(inner, validate=validate.Length(min=least), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        if len(value) > (most := limit_of(self.most)):
+            raise ValidationError(too_many(most))
+        loaded, wrong = [], {}
+        for number, each in enumerate(value):
+            try:
+                loaded.append(self.inner.deserialize(each, **options))
+            except ValidationError as error:
+                wrong[number] = error.messages
+                if len(wrong) > MOST_ERRORS:
+                    break
+        if wrong:
+            raise ValidationError(wrong)
+        return loaded
+
+
+def too_many(most: int) -> str:
+    """The rule that a list breaks which is too long."""
+    return f"Must be at most {most} lines."

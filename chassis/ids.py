@@ -3,16 +3,26 @@
 from typing import Any
 from uuid import UUID
 
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.routing import BaseConverter, IntegerConverter, ValidationError
 
 #: The largest serial number that a column holds.
 LARGEST_SERIAL = 2**63 - 1
 
 
+#: In ASCII, in its one way of writing, and of as many digits as a column holds: werkzeug's ``int`` takes any script's.
+_SERIAL = "(?:0|[1-9][0-9]{0,18})"
+
+
+class Serial(IntegerConverter):
+    """``<int:number>``: a whole number."""
+
+    regex = _SERIAL
+
+
 class SerialOrUuid(BaseConverter):
     """``<serial_or_uuid:thing_id>``: the serial number of a thing, or the id that it is shown with."""
 
-    regex = r"[0-9]{1,19}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
+    regex = _SERIAL + r"|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 
     def to_python(self, value: str) -> int | UUID:
         """The serial number or the UUID. Raises ValidationError, which is a 404, for a number that no column holds."""

@@ -34,6 +34,7 @@ class Problem(Schema):
     instance = fields.String(required=True)
     code = fields.String(required=True, metadata={"description": "stable; what a program looks at"})
     errors = fields.List(fields.Nested(ProblemField), required=True)
+    more_errors = fields.Integer(metadata={"description": "how many were left out of `errors`, at least"})
     correlation_id = fields.String(required=True)
 
 

@@ -20,10 +20,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chassis.answers import JsonAnswers
 from chassis.database import Fault, fault_of
-from chassis.documents import Document, complete, describe_money, publish
-from chassis.errors import AppError, Invalid, Stale, Unavailable, Unsupported
+from chassis.documents import Document, complete, describing, publish
+from chassis.errors import LONGEST_NAME, MOST_ERRORS, AppError, Invalid, Stale, TooLong, Unavailable, Unsupported
 from chassis.idempotency import RequestKey
-from chassis.ids import SerialOrUuid, describe_serial_or_uuid
+from chassis.ids import Serial, SerialOrUuid, describe_serial_or_uuid
 from chassis.openapi import PROBLEM_JSON, Problem
 from chassis.settings import Settings
 
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 CORRELATION_HEADER = "X-Request-ID"
 #: Set by the gateway, which alone sees the request as the client sent it.
 DIGEST_HEADER = "X-Request-Digest"
+#: What no route's parameters come near, in bytes and in number.
+LONGEST_QUERY, MOST_PARAMETERS = 16_384, 100
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 Check = Callable[[], None]
@@ -50,7 +52,7 @@ def create_base_app(
     """
     app = Flask(name, static_folder=None)
     app.json = JsonAnswers(app)
-    app.url_map.converters["serial_or_uuid"] = SerialOrUuid
+    app.url_map.converters |= {"int": Serial, "serial_or_uuid": SerialOrUuid}
     app.url_map.merge_slashes = False  # what werkzeug would answer instead of 404 is a redirect, as an HTML page
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
@@ -61,12 +63,13 @@ def create_base_app(
     )
     app.extensions["settings"] = settings
     app.before_request(_identify)
+    app.before_request(_refuse_long_query)
     app.before_request(_refuse_other_media)
     app.after_request(_sign)
     _add_health(app, checks)
     api = ProblemApi(app)
     api.register_converter(SerialOrUuid, describe_serial_or_uuid)
-    api.ma_plugin.converter.add_attribute_function(describe_money)
+    api.ma_plugin.converter.add_attribute_function(describing(settings))
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     publish(app, document or cache(lambda: complete(api.spec.to_dict(), app)))
@@ -202,6 +205,9 @@ def problem(
     **extra: Any,
 ) -> Response:
     """One RFC 9457 problem document."""
+    errors = errors or []
+    if len(errors) > MOST_ERRORS:
+        extra["more_errors"] = len(errors) - MOST_ERRORS
     body = {
         "type": f"urn:conveyor:problem:{code}",
         "title": title,
@@ -209,7 +215,7 @@ def problem(
         "detail": detail,
         "instance": request.path,
         "code": code,
-        "errors": errors or [],
+        "errors": errors[:MOST_ERRORS],
         "correlation_id": correlation_id(),
         **extra,
     }
@@ -236,6 +242,12 @@ def _identify() -> None:
     g.correlation_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
+
+
+def _refuse_long_query() -> None:
+    query = request.query_string
+    if len(query) > LONGEST_QUERY or query.count(b"&") >= MOST_PARAMETERS:
+        raise TooLong(f"A query has at most {LONGEST_QUERY} bytes and {MOST_PARAMETERS} parameters.")
 
 
 def _refuse_other_media() -> None:
@@ -269,7 +281,8 @@ def _flatten(messages: Any, path: str = "") -> list[dict[str, str]]:
     """webargs' nested messages as rows: ``{"json": {"items": {0: {"quantity": [..]}}}}`` -> ``items.0.quantity``."""
     if isinstance(messages, Mapping):
         rows = []
-        for name, inner in messages.items():
+        for key, inner in messages.items():
+            name = str(key)[:LONGEST_NAME]
             outermost = not path and name in ("json", "query", "headers", "path", "files")
             below = path if outermost or name == "_schema" else f"{path}.{name}".lstrip(".")
             rows += _flatten(inner, below)

@@ -1,13 +1,13 @@
 """Reading deliveries; nothing here changes or locks anything."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from chassis.notation import moment
 from chassis.paging import page, read_cursor, write_cursor
 from delivery.errors import DeliveryNotFound
 from delivery.models import DeliveryId, deliveries, delivery_logs, named
@@ -60,7 +60,7 @@ def list_deliveries(session: Session, filters: Mapping[str, Any]) -> dict[str, A
     # Not the serial: a cursor can be read, and would show it.
     columns = (deliveries.c.created_at, deliveries.c.public_id)
     if filters.get("cursor"):
-        position, seen = tuple_(*columns), tuple_(*read_cursor(filters["cursor"], datetime.fromisoformat, UUID))
+        position, seen = tuple_(*columns), tuple_(*read_cursor(filters["cursor"], moment, UUID))
         query = query.where(position < seen if newest_first else position > seen)
     rows = session.execute(query.order_by(*(each.desc() if newest_first else each.asc() for each in columns))).all()
     return page(rows, filters["limit"], lambda row: write_cursor(row.created_at.isoformat(), row.public_id))

@@ -1,10 +1,8 @@
 """HTTP bodies: what delivery takes and what it shows."""
 
-from datetime import UTC
-
 from marshmallow import Schema, fields, validate
 
-from chassis.fields import Body, Text
+from chassis.fields import Body, Count, Id, Moment, Text
 from chassis.paging import LARGEST_PAGE
 from delivery.status import DeliveryStatus
 
@@ -15,7 +13,7 @@ _STATUS = {"enum": [str(each) for each in DeliveryStatus], "example": "IN_TRANSI
 class NewDelivery(Body):
     """Dispatch this order."""
 
-    order_id = fields.UUID(required=True, metadata={"example": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3"})
+    order_id = Id(required=True, metadata={"example": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3"})
     address = Text(most=1000, required=True, metadata={"example": "12 rue de la Paix, 69002 Lyon"})
 
 
@@ -65,20 +63,14 @@ class DeliveryPage(Schema):
     next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "null on the last page"})
 
 
-def _moment(description: str) -> fields.AwareDateTime:
-    return fields.AwareDateTime(
-        default_timezone=UTC, metadata={"description": f"{description}; UTC where it has no offset"}
-    )
-
-
 class DeliveryFilters(Body):
     """Which deliveries, in which order, and which page of them."""
 
     status = fields.String(validate=validate.OneOf([str(each) for each in DeliveryStatus]))
-    created_after = _moment("inclusive")
-    created_before = _moment("exclusive")
+    created_after = Moment(metadata={"description": "inclusive; UTC where it has no offset"})
+    created_before = Moment(metadata={"description": "exclusive; UTC where it has no offset"})
     sort = fields.String(load_default="-created_at", validate=validate.OneOf(["created_at", "-created_at"]))
-    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=LARGEST_PAGE))
+    limit = Count(least=1, most=LARGEST_PAGE, load_default=50)
     cursor = Text(most=500, metadata={"description": "`next_cursor` of the page before"})
 
 

@@ -1,16 +1,14 @@
 """What people and steps may ask of products and their ledger. Reads, and locks nothing."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Select, or_, select, text, tuple_
 from sqlalchemy.orm import Session
 
-from chassis.database import LARGEST_AMOUNT
 from chassis.errors import Invalid
+from chassis.notation import amount, moment
 from chassis.paging import page, read_cursor, write_cursor
 from inventory.errors import ProductNotFound
 from inventory.messages import Line
@@ -84,15 +82,8 @@ def known(product_id: UUID, product: Product | None) -> Product:
     return product
 
 
-def _money(value: str) -> Decimal:
-    amount = Decimal(value)
-    if not 0 <= amount <= LARGEST_AMOUNT:
-        raise ValueError("not an amount")
-    return amount
-
-
 #: What a list of products can be sorted by, and how a cursor's value of it is read back.
-SORTS: Mapping[str, Any] = {"created_at": datetime.fromisoformat, "sku": str, "name": str, "price": _money}
+SORTS: Mapping[str, Any] = {"created_at": moment, "sku": str, "name": str, "price": amount}
 
 
 def list_products(

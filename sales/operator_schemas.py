@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from chassis.fields import Body, Text
+from chassis.fields import Body, Id, Text
 from sales.schemas import ORDER, PageQuery
 
 _ACTOR = {"example": "ada", "description": "who does this, for the record"}
@@ -54,7 +54,7 @@ class QuarantineFilters(PageQuery):
     """Which messages."""
 
     state = fields.String(validate=validate.OneOf(_STATES))
-    order_id = fields.UUID()
+    order_id = Id()
 
 
 class MessageSummary(Schema):

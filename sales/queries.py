@@ -1,13 +1,13 @@
 """Reading orders and customers. Nothing here changes anything."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Text, cast, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from chassis.notation import moment
 from chassis.paging import page, read_cursor, write_cursor
 from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
 from sales.models import customers, order_events, order_items, order_sagas, orders, quarantine, quarantine_actions
@@ -90,7 +90,7 @@ def list_orders(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
     newest_first = filters["sort"].startswith("-")
     position = tuple_(orders.c.created_at, orders.c.id)
     if filters.get("cursor"):
-        seen = tuple_(*read_cursor(filters["cursor"], datetime.fromisoformat, UUID))
+        seen = tuple_(*read_cursor(filters["cursor"], moment, UUID))
         query = query.where(position < seen if newest_first else position > seen)
     columns = (orders.c.created_at, orders.c.id)
     query = query.order_by(*(each.desc() if newest_first else each.asc() for each in columns))
@@ -141,7 +141,7 @@ def list_quarantine(session: Session, filters: Mapping[str, Any]) -> dict[str, A
         if filters.get(name) is not None:
             query = query.where(quarantine.c[name] == filters[name])
     if filters.get("cursor"):
-        seen = tuple_(*read_cursor(filters["cursor"], datetime.fromisoformat, str))
+        seen = tuple_(*read_cursor(filters["cursor"], moment, str))
         query = query.where(tuple_(quarantine.c.last_seen, quarantine.c.message_id) < seen)
     rows = session.execute(query).all()
     return page(rows, filters["limit"], lambda row: write_cursor(row.last_seen.isoformat(), row.message_id))

@@ -1,13 +1,9 @@
 """HTTP bodies and queries: what sales takes and what it shows."""
 
-from datetime import UTC
-from typing import Any
+from marshmallow import Schema, fields, validate
 
-from marshmallow import Schema, ValidationError, fields, validate, validates
-
-from chassis.fields import Body, Money, Text, WholeNumber
+from chassis.fields import Body, Count, Id, Mail, Moment, Money, Several, Text, WholeNumber
 from chassis.paging import LARGEST_PAGE
-from chassis.web import current_settings
 from sales.status import OrderStatus
 
 STATUSES = [each.value for each in OrderStatus]
@@ -74,7 +70,7 @@ class CustomerIn(Body):
     """A new customer."""
 
     name = Text(most=200, required=True, metadata={"example": CUSTOMER["name"]})
-    email = Text(most=320, required=True, validate=validate.Email(), metadata={"example": CUSTOMER["email"]})
+    email = Mail(required=True, metadata={"example": CUSTOMER["email"]})
     phone = Text(most=50, allow_none=True, metadata={"example": CUSTOMER["phone"]})
     address = Text(most=1_000, required=True, metadata={"example": CUSTOMER["address"]})
 
@@ -93,32 +89,20 @@ class CustomerOut(Schema):
 class ItemIn(Body):
     """One line of a new order. The price is the one that the customer saw, never the one that is charged."""
 
-    product_id = fields.UUID(required=True, metadata={"example": ITEM["product_id"]})
-    quantity = WholeNumber(least=1, required=True, metadata={"example": ITEM["quantity"]})
+    product_id = Id(required=True, metadata={"example": ITEM["product_id"]})
+    quantity = WholeNumber(least=1, most="max_line_quantity", required=True, metadata={"example": ITEM["quantity"]})
     price = Money(
         allow_none=True,
         metadata={"example": ITEM["price"], "description": "if the catalogue says otherwise the order is Rejected"},
     )
 
-    @validates("quantity")
-    def _not_too_many(self, quantity: int, **_: Any) -> None:
-        most = current_settings().max_line_quantity
-        if quantity > most:
-            raise ValidationError(f"Must be at most {most}.")
-
 
 class OrderIn(Body):
     """A new order. The address is the customer's where none is given."""
 
-    customer_id = fields.UUID(required=True, metadata={"example": CUSTOMER["id"]})
-    items = fields.List(fields.Nested(ItemIn), required=True, validate=validate.Length(min=1))
+    customer_id = Id(required=True, metadata={"example": CUSTOMER["id"]})
+    items = Several(fields.Nested(ItemIn), most="max_order_lines", required=True)
     delivery_address = Text(most=1_000, allow_none=True, metadata={"example": CUSTOMER["address"]})
-
-    @validates("items")
-    def _not_too_long(self, items: list[Any], **_: Any) -> None:
-        most = current_settings().max_order_lines
-        if len(items) > most:
-            raise ValidationError(f"Must be at most {most} lines.")
 
 
 class ItemOut(Schema):
@@ -178,7 +162,7 @@ class CustomerPage(Schema):
 class PageQuery(Body):
     """Which page of a list."""
 
-    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=LARGEST_PAGE))
+    limit = Count(least=1, most=LARGEST_PAGE, load_default=50)
     cursor = Text(most=500, metadata=_CURSOR)
 
 
@@ -186,14 +170,10 @@ class OrderFilters(PageQuery):
     """Which orders, and in which order."""
 
     status = fields.String(validate=validate.OneOf(STATUSES))
-    customer_id = fields.UUID()
+    customer_id = Id()
     needs_attention = fields.Boolean()
-    created_after = fields.AwareDateTime(
-        default_timezone=UTC, metadata={"description": "inclusive; UTC where it has no offset"}
-    )
-    created_before = fields.AwareDateTime(
-        default_timezone=UTC, metadata={"description": "exclusive; UTC where it has no offset"}
-    )
+    created_after = Moment(metadata={"description": "inclusive; UTC where it has no offset"})
+    created_before = Moment(metadata={"description": "exclusive; UTC where it has no offset"})
     sort = fields.String(load_default="-created_at", validate=validate.OneOf(["created_at", "-created_at"]))
 
 

@@ -1,12 +1,15 @@
 """Cursors go there and back, and what somebody made up is refused."""
 
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from chassis.errors import Invalid
+from chassis.notation import amount, moment
 from chassis.paging import page, read_cursor, write_cursor
 
 MOMENT = datetime(2026, 11, 22, 10, 0, 0, 120001, tzinfo=UTC)
@@ -19,7 +22,7 @@ def made_up(text: str) -> str:
 
 def test_a_cursor_goes_there_and_back_to_the_microsecond() -> None:
     cursor = write_cursor(MOMENT.isoformat(), ID)
-    assert read_cursor(cursor, datetime.fromisoformat, UUID) == [MOMENT, ID]
+    assert read_cursor(cursor, moment, UUID) == [MOMENT, ID]
     assert cursor.strip("=") == cursor
 
 
@@ -43,8 +46,20 @@ def test_a_cursor_goes_there_and_back_to_the_microsecond() -> None:
 )
 def test_what_is_no_cursor_of_this_list_is_refused_by_its_name(cursor: str) -> None:
     with pytest.raises(Invalid) as refused:
-        read_cursor(cursor, datetime.fromisoformat, UUID)
+        read_cursor(cursor, moment, UUID)
     assert [each["field"] for each in refused.value.errors] == ["cursor"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *[(amount, each) for each in ("1E-999999", "1e9", "NaN", "-1", "1_0", "0.001", "1" * 40)],
+        *[(moment, each) for each in ("0000-01-01T00:00:00Z", "2026-11-22T10:00:00+99:99", "2026-11-22T25:00:00Z")],
+    ],
+)
+def test_what_no_column_can_be_compared_with_is_no_cursor(kind: Callable[[str], Any], value: str) -> None:
+    with pytest.raises(Invalid):
+        read_cursor(write_cursor(value), kind)
 
 
 @pytest.mark.parametrize(("rows", "shown", "cursor"), [("", "", None), ("ab", "ab", None), ("abc", "ab", "b")])

@@ -165,13 +165,42 @@ def test_a_query_that_makes_no_sense_is_refused_by_the_name_of_its_parameter(
 @pytest.mark.parametrize(("method", "path"), BODIES)
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"{'a': 1}", b'{"a": "\xff"}', b"[" * 9_000, b'{"a": ' + b"9" * 5_000 + b"}"],
+    [b"{", b"{'a': 1}", b'{"a": "\xff"}', b"[" * 400, b'{"a": ' + b"9" * 5_000 + b"}"],
     ids=["cut off", "single quotes", "not UTF-8", "nested without end", "a number without end"],
 )
 def test_a_body_that_cannot_be_read_is_400(client: FlaskClient, method: str, path: str, body: bytes) -> None:
     answer = client.open(path, method=method, data=body, headers=JSON)
 
     assert (answer.status_code, answer.json["code"], fields_of(answer)) == (400, "malformed_request", ["body"])
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 9_000, b"{" + b",".join(b'"%d":1' % each for each in range(1_000)) + b"}", b'{"' + b"k" * 9_000 + b'": 1}'],
+    ids=["lists without end", "a thousand unknown fields", "a long name"],
+)
+def test_an_answer_tells_of_twenty_mistakes_at_most_and_repeats_no_long_name(
+    client: FlaskClient, method: str, path: str, body: bytes
+) -> None:
+    answer = client.open(path, method=method, data=body, headers=JSON)
+
+    assert (answer.status_code, len(answer.json["errors"]) <= 20, len(answer.data) < 3_000) == (422, True, True)
+
+
+def test_an_answer_says_how_many_mistakes_it_leaves_out(client: FlaskClient) -> None:
+    body = {str(each): 1 for each in range(100)}
+
+    answer = client.post("/customers", json=body).json
+
+    assert (len(answer["errors"]), answer["more_errors"]) == (20, 103 - 20)
+
+
+@pytest.mark.parametrize("query", ["&" * 100, "limit=" + "1" * 16_384], ids=["parameters", "bytes"])
+def test_a_query_that_no_route_takes_is_414(client: FlaskClient, query: str) -> None:
+    answer = client.get(f"/orders?{query}")
+
+    assert (answer.status_code, answer.json["code"]) == (414, "uri_too_long")
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
