@@ -12,13 +12,22 @@ from conveyor.terminal import say
 
 @click.group()
 def catalogue() -> None:
-    """What the shop sells."""
+    """Load what the shop sells from a file.
+
+    \b
+      conveyor catalogue load conveyor/samples/catalogue.csv
+
+    `conveyor product` shows and changes single products.
+    """
 
 
 @catalogue.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def load(file: Path) -> None:
     """Create the products of FILE, a CSV with the columns sku, name, description, price, stock.
+
+    \b
+      conveyor catalogue load conveyor/samples/catalogue.csv
 
     A product whose sku the shop has already is left as it is, so loading a file twice changes nothing.
     """

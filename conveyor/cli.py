@@ -13,28 +13,44 @@ import click
 from chassis.errors import ConveyorError
 from conveyor.terminal import say, say_paragraph
 
-#: Which module has which command. The command is the function of its own name there.
-COMMANDS = {
-    "run": "conveyor.run",
-    "reset": "conveyor.run",
-    "serve": "conveyor.serve",
-    "worker": "conveyor.worker",
-    "relay": "conveyor.processes",
-    "sweeper": "conveyor.processes",
-    "quarantine": "conveyor.quarantine",
-    "migrate": "conveyor.setup",
-    "topology": "conveyor.setup",
-    "catalogue": "conveyor.catalogue_command",
-    "replay": "conveyor.replay.command",
-    "order": "conveyor.order.command",
-    "status": "conveyor.status",
-    "logs": "conveyor.logs",
-    "latency": "conveyor.latency",
-    "bench": "conveyor.bench.command",
-    "reconcile": "conveyor.reconcile.command",
-    "chaos": "conveyor.chaos.command",
-    "orphan": "conveyor.reconcile.orphan_command",
+#: The commands in the groups in which the help lists them: name, module, and what it does. The command is the function
+#: of its own name there.
+GROUPS = {
+    "The shop": [
+        ("order", "conveyor.order.command", "place, show, watch, cancel and list orders"),
+        ("product", "conveyor.shop.product", "what is sold, and at what price"),
+        ("stock", "conveyor.shop.stock", "how many units there are, and why"),
+        ("customer", "conveyor.shop.customer", "who buys"),
+        ("delivery", "conveyor.shop.delivery", "where the parcels are"),
+        ("catalogue", "conveyor.catalogue_command", "load many products from a CSV"),
+    ],
+    "The system on this machine": [
+        ("run", "conveyor.run", "start everything, and serve until Ctrl-C"),
+        ("status", "conveyor.status", "how everything is: processes, queues, orders"),
+        ("logs", "conveyor.logs", "the logs of all processes in one stream"),
+        ("reset", "conveyor.run", "forget all data of `conveyor run`"),
+    ],
+    "When something went wrong": [
+        ("quarantine", "conveyor.quarantine", "the messages that nobody could work on"),
+        ("reconcile", "conveyor.reconcile.command", "check that the databases agree, and repair them"),
+        ("orphan", "conveyor.reconcile.orphan_command", "orders that a restored database does not know"),
+    ],
+    "Try it hard, and measure it": [
+        ("replay", "conveyor.replay.command", "send an order book, and follow every order to its end"),
+        ("chaos", "conveyor.chaos.command", "kill everything under load, and check the promises"),
+        ("latency", "conveyor.latency", "how long one order takes"),
+        ("bench", "conveyor.bench.command", "how many orders a second it takes"),
+    ],
+    "Single processes, for a deployment of your own": [
+        ("migrate", "conveyor.setup", "bring the databases to the newest schema"),
+        ("topology", "conveyor.setup", "declare the queues"),
+        ("serve", "conveyor.serve", "a web process: the gateway or a service"),
+        ("worker", "conveyor.worker", "a worker for the queues of a service"),
+        ("relay", "conveyor.processes", "moves messages from a database to the broker"),
+        ("sweeper", "conveyor.processes", "finds orders that stopped moving"),
+    ],
 }
+MODULES = {name: module for group in GROUPS.values() for name, module, _ in group}
 
 
 class Lazily(click.Group):
@@ -53,13 +69,19 @@ class Lazily(click.Group):
             raise _told(error) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in MODULES:
             return None
-        found: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
+        found: click.Command = getattr(importlib.import_module(MODULES[cmd_name]), cmd_name.replace("-", "_"))
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, MODULES))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", about) for name, _, about in group])
 
 
 @click.group(cls=Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -68,8 +90,10 @@ def cli() -> None:
     """Conveyor, an order pipeline that shops can trust with their money.
 
     \b
-    Start everything on this machine:  conveyor run
-    Place an order and watch it:       conveyor order place --help
+      conveyor run                          start everything on this machine
+      conveyor product list                 see what there is to order
+      conveyor order place --customer ada@example.com --item MUG-STONE=2
+      conveyor COMMAND --help               what a command does, with examples
     """
 
 

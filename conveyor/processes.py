@@ -10,7 +10,11 @@ from conveyor.target import join
 @click.command()
 @click.argument("service", type=click.Choice(SERVICES))
 def relay(service: str) -> None:
-    """Move SERVICE's outbox rows to the broker until told to stop (SIGTERM)."""
+    """Move SERVICE's outbox rows to the broker until told to stop (SIGTERM).
+
+    \b
+      conveyor relay sales
+    """
     settings = join(f"{service}_database_url", "broker_url")
     from tasks.relay import run_relay
 
@@ -20,7 +24,11 @@ def relay(service: str) -> None:
 
 @click.command()
 def sweeper() -> None:
-    """Move on the orders that stopped moving, until told to stop (SIGTERM)."""
+    """Move on the orders that stopped moving, until told to stop (SIGTERM).
+
+    \b
+      conveyor sweeper
+    """
     settings = join("sales_database_url")
     from tasks.sweeper import run_sweeper
 

@@ -32,13 +32,22 @@ AsJson = click.option("--json", "as_json", is_flag=True, help="JSON instead of a
 def quarantine() -> None:
     """Messages that nobody could work on: look at them, send them again, or let them be.
 
+    \b
+      conveyor quarantine list
+      conveyor quarantine show ID
+      conveyor quarantine replay --all
+
     They are in the sales database; nothing is ever deleted there, what was settled stays on record.
     """
 
 
 @quarantine.command()
 def run() -> None:
-    """Bring dead letters into the quarantine, until told to stop (SIGTERM)."""
+    """Bring dead letters into the quarantine, until told to stop (SIGTERM).
+
+    \b
+      conveyor quarantine run
+    """
     settings = join("sales_database_url", "broker_url")
     from tasks.quarantine import run_quarantine
 
@@ -47,11 +56,18 @@ def run() -> None:
 
 
 @quarantine.command("list")
-@click.option("--all", "settled", is_flag=True, help="Those that were replayed or dropped, too.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="The newest so many.")
+@click.option("--all", "settled", is_flag=True, help="Include messages that were replayed or dropped.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many to show, newest first."
+)
 @AsJson
 def list_(settled: bool, limit: int, as_json: bool) -> None:
-    """The messages that wait for somebody, newest first."""
+    """List the messages that wait for somebody, newest first.
+
+    \b
+      conveyor quarantine list
+      conveyor quarantine list --all --limit 1000 --json
+    """
     with asking(_sessions()) as session:
         rows = queries.quarantined(session, settled=settled, limit=limit)
     if as_json:
@@ -66,7 +82,11 @@ def list_(settled: bool, limit: int, as_json: bool) -> None:
 @click.argument("message_id")
 @AsJson
 def show(message_id: str, as_json: bool) -> None:
-    """A message, whole: what it asks for, what it carries, and why it is here."""
+    """Show a message, whole: what it asks for, what it carries, and why it is here.
+
+    \b
+      conveyor quarantine show 0192f0c2-1b7e-7d11-8c55-5d2e9b8f7a01
+    """
     with asking(_sessions()) as session:
         found = queries.message_in_full(session, message_id)
     actions = [dict(each._mapping) for each in found.pop("actions")]
@@ -88,6 +108,10 @@ def show(message_id: str, as_json: bool) -> None:
 def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
     """Send messages again, each on its own, and clear the flags of their orders. Safe to repeat.
 
+    \b
+      conveyor quarantine replay 0192f0c2-1b7e-7d11-8c55-5d2e9b8f7a01
+      conveyor quarantine replay --all
+
     An order keeps its flag while another message about it waits.
     """
     sessions = _sessions()
@@ -107,6 +131,9 @@ def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
 @Actor
 def drop(message_ids: tuple[str, ...], reason: str, actor: str) -> None:
     """Settle messages that are not needed any more.
+
+    \b
+      conveyor quarantine drop 0192f0c2-1b7e-7d11-8c55-5d2e9b8f7a01 --reason "placed again by telephone"
 
     Their orders keep their flags: `conveyor order resume` clears them.
     """

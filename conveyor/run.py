@@ -29,6 +29,10 @@ FREE_BYTES = 300_000_000  # a first start takes a third of it
 def run(demo: bool) -> None:
     """Start everything on this machine and serve until Ctrl-C.
 
+    \b
+      conveyor run
+      CONVEYOR_WORKERS=2 conveyor run --no-first-order
+
     PostgreSQL, Valkey and RabbitMQ included, where no URL in the environment names others. All data and logs are kept
     in .conveyor (CONVEYOR_STATE_DIR).
     """
@@ -37,7 +41,11 @@ def run(demo: bool) -> None:
 
 @click.command()
 def reset() -> None:
-    """Forget all data of the stack that `conveyor run` has kept on this machine."""
+    """Forget all data of the stack that `conveyor run` has kept on this machine.
+
+    \b
+      conveyor reset
+    """
     state = Path(settings().state_dir)
     forget(state)
     terminal.say(f"{state} is forgotten")

@@ -62,7 +62,12 @@ _GRANIAN_LOGS: dict[str, Any] = {
 @click.command()
 @click.argument("name", type=click.Choice(list(APPS)))
 def serve(name: str) -> None:
-    """Answer HTTP as NAME, on its port, until told to stop (SIGTERM)."""
+    """Answer HTTP as NAME, on its port, until told to stop (SIGTERM).
+
+    \b
+      conveyor serve gateway
+      CONVEYOR_WEB_PROCESSES=2 conveyor serve sales
+    """
     serve_app(name, settings_of_process())
 
 

@@ -11,7 +11,12 @@ from conveyor.terminal import say
 @click.argument("services", type=click.Choice(SERVICES), nargs=-1)
 @click.option("--to", default="head", show_default=True, help="A revision, -1 for one step back, or base.")
 def migrate(services: tuple[str, ...], to: str) -> None:
-    """Bring the databases of SERVICES (all of them where none is named) to the newest schema."""
+    """Bring the databases of SERVICES (all of them where none is named) to the newest schema.
+
+    \b
+      conveyor migrate
+      conveyor migrate sales
+    """
     # Here, because Alembic takes long to import, and `conveyor topology` does without.
     from chassis.migrations import migrate as migrate_database
 
@@ -23,7 +28,11 @@ def migrate(services: tuple[str, ...], to: str) -> None:
 
 @click.command()
 def topology() -> None:
-    """Declare exchanges, queues and dead-letter queues. Safe to repeat; needed once before workers start."""
+    """Declare exchanges, queues and dead-letter queues. Safe to repeat; needed once before workers start.
+
+    \b
+      conveyor topology
+    """
     broker_url = join("broker_url").require("broker_url")
     from kombu import Connection
 

@@ -3,7 +3,6 @@
 | question                                          | module   |
 |---------------------------------------------------|----------|
 | place, show, watch, cancel, list                  | command  |
-| which customer, which products are meant?         | naming   |
 | an order's events as they come                    | follow   |
 | an order that hangs goes on, or is given up       | resume, compensate |
 | how an order looks on a terminal                  | shown    |

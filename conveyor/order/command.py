@@ -2,29 +2,32 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import click
 
-from conveyor.client import Gateway, Refused
 from conveyor.order import shown
 from conveyor.order.compensate import compensate
 from conveyor.order.follow import OPEN, follow
-from conveyor.order.naming import Item, Price, customer_id, lines
 from conveyor.order.resume import resume
-from conveyor.target import target
+from conveyor.shop.naming import Item, Price, customer_id, lines
+from conveyor.shop.options import (
+    After,
+    AsJson,
+    Before,
+    Limit,
+    OldestFirst,
+    gateway,
+    listed,
+    telling_what_is_allowed,
+)
 from conveyor.terminal import say, say_json
 from sales.status import OrderStatus
 
 #: The exit code of a command whose order ended, and not as it was asked for.
 OTHERWISE = 3
-LARGEST_PAGE = 100
-#: Seconds in which a gateway that is away or busy is asked again, where that can do no harm.
-PATIENCE = 5.0
 
-AsJson = click.option("--json", "as_json", is_flag=True, help="JSON, as the gateway has it.")
 OrderId = click.argument("order_id", metavar="ID", type=click.UUID)
 Wait = click.option(
     "--wait",
@@ -91,11 +94,11 @@ def place(
     unknown = {named for named, _ in prices} - {named for named, _ in items}
     if unknown:
         raise click.BadParameter(f"{min(unknown)} is not one of the --item", param_hint="--price")
-    gateway = _gateway()
-    body: dict[str, Any] = {"customer_id": customer_id(gateway, customer), "items": lines(gateway, items, dict(prices))}
+    at = gateway()
+    body: dict[str, Any] = {"customer_id": customer_id(at, customer), "items": lines(at, items, dict(prices))}
     if address:
         body["delivery_address"] = address
-    answer = gateway.post("/orders", body, key=key, headers=_prefer(wait))
+    answer = at.post("/orders", body, key=key, headers=_prefer(wait))
     if as_json:
         say_json(answer.body)
     else:
@@ -116,9 +119,9 @@ def show(order_id: UUID, as_json: bool) -> None:
     \b
       conveyor order show 0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10
     """
-    gateway = _gateway()
-    found = gateway.get(f"/orders/{order_id}").body
-    events = list(gateway.every(f"/orders/{order_id}/events"))
+    at = gateway()
+    found = at.get(f"/orders/{order_id}").body
+    events = list(at.every(f"/orders/{order_id}/events"))
     if as_json:
         say_json({**found, "events": events})
         return
@@ -146,15 +149,15 @@ def watch(context: click.Context, order_id: UUID, timeout: float, as_json: bool)
 
     Times are UTC, by the clock of the database. Exit code: 0 it has ended, 1 not in time, 3 it was rejected.
     """
-    gateway = _gateway()
+    at = gateway()
     began = None
-    for event in follow(gateway, str(order_id), patience=timeout):
+    for event in follow(at, str(order_id), patience=timeout):
         began = began or event["at"]
         if as_json:
             say_json(event, indent=None)
         else:
             say(shown.happened(event, began))
-    ended = gateway.get(f"/orders/{order_id}").body
+    ended = at.get(f"/orders/{order_id}").body
     if not as_json:
         say(shown.headline(ended))
     context.exit(OTHERWISE if ended["status"] == OrderStatus.REJECTED else 0)
@@ -176,13 +179,8 @@ def cancel(context: click.Context, order_id: UUID, reason: str | None, wait: int
     left meanwhile (seen with --wait only).
     """
     body = {"reason": reason} if reason else {}
-    try:
-        found = _gateway().post(f"/orders/{order_id}/cancel", body, headers=_prefer(wait)).body
-    except Refused as refusal:
-        allowed = refusal.problem.get("allowed")
-        if allowed:
-            say(f"what is allowed now: {', '.join(allowed)}", err=True)
-        raise
+    with telling_what_is_allowed():
+        found = gateway().post(f"/orders/{order_id}/cancel", body, headers=_prefer(wait)).body
     if as_json:
         say_json(found)
     else:
@@ -191,13 +189,17 @@ def cancel(context: click.Context, order_id: UUID, reason: str | None, wait: int
 
 
 @order.command("list")
-@click.option("--status", type=click.Choice([each.value for each in OrderStatus], case_sensitive=False))
+@click.option(
+    "--status",
+    type=click.Choice([each.value for each in OrderStatus], case_sensitive=False),
+    help="Only those that are this.",
+)
 @click.option("--customer", metavar="ID|EMAIL", help="Only this customer's.")
 @click.option("--attention/--no-attention", default=None, help="Only those that need somebody's attention, or do not.")
-@click.option("--after", metavar="TIME", help="Placed at this time or later; ISO 8601 with Z or an offset.")
-@click.option("--before", metavar="TIME", help="Placed before this time.")
-@click.option("--oldest-first", is_flag=True, help="Newest first otherwise.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@After
+@Before
+@OldestFirst
+@Limit
 @AsJson
 def list_(
     status: str | None,
@@ -216,27 +218,24 @@ def list_(
       conveyor order list --status "Pending Shipment" --after 2026-11-22T00:00:00Z --limit 100
       conveyor order list --customer ada@example.com --json | jq -r '.[].id'
     """
-    gateway = _gateway()
-    filters = {
-        "status": status,
-        "customer_id": customer and customer_id(gateway, customer),
-        "needs_attention": None if attention is None else str(attention).lower(),
-        "created_after": after,
-        "created_before": before,
-        "sort": "created_at" if oldest_first else None,
-    }
-    given = {name: value for name, value in filters.items() if value is not None}
-    found = list(islice(gateway.every("/orders", limit=min(limit, LARGEST_PAGE), **given), limit))
+    at = gateway()
+    found = listed(
+        at,
+        "/orders",
+        limit,
+        status=status,
+        customer_id=customer and customer_id(at, customer),
+        needs_attention=None if attention is None else str(attention).lower(),
+        created_after=after,
+        created_before=before,
+        sort="created_at" if oldest_first else None,
+    )
     if as_json:
         say_json(found)
     elif found:
         say(*map(shown.row, found))
     else:
         say("No such order.")
-
-
-def _gateway() -> Gateway:
-    return Gateway(target().gateway_url, patience=PATIENCE)
 
 
 def _prefer(wait: int) -> dict[str, str]:

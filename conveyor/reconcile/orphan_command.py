@@ -20,6 +20,10 @@ def orphan() -> None:
     `conveyor reconcile` lists them as orphan_reservation, orphan_ledger and orphan_delivery. Who ordered, and at what
     price, was nowhere else; so a person decides, and it is on record in the table `repairs`. What was decided about is
     not listed any more.
+
+    \b
+      conveyor reconcile
+      conveyor orphan keep ID --reason "the customer has paid, says the bank"
     """
 
 
@@ -28,7 +32,11 @@ def orphan() -> None:
 @Reason
 @Actor
 def keep(order_id: UUID, reason: str, actor: str) -> None:
-    """Let the parcel of order ID go out (or it has arrived), and its stock be gone."""
+    """Let the parcel of order ID go out (or it has arrived), and its stock be gone.
+
+    \b
+      conveyor orphan keep 0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10 --reason "paid, says the bank"
+    """
     from conveyor.reconcile import orphan
 
     orphan.keep(target(), order_id, actor, reason)
@@ -40,7 +48,11 @@ def keep(order_id: UUID, reason: str, actor: str) -> None:
 @Reason
 @Actor
 def give_up(order_id: UUID, reason: str, actor: str) -> None:
-    """Stop the parcel of order ID, and give its stock back. Refused once the parcel has left."""
+    """Stop the parcel of order ID, and give its stock back. Refused once the parcel has left.
+
+    \b
+      conveyor orphan give-up 0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10 --reason "nobody has paid"
+    """
     from conveyor.reconcile import orphan
 
     orphan.give_up(target(), order_id, actor, reason)

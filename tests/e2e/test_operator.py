@@ -30,6 +30,28 @@ def test_an_order_is_placed_watched_and_cancelled_at_the_command_line(shop: Shop
     assert shop.stock(product) == 3
 
 
+def test_a_shop_is_run_at_the_command_line(shop: Shop) -> None:
+    def run(*arguments: str) -> str:
+        result = shop.stack.conveyor(*arguments)
+        assert result.returncode == FINE, told(result)
+        return result.stdout
+
+    sku, email = f"Lamp-{shop.customer[-8:]}", f"Grace-{shop.customer[-8:]}@Example.com"
+    run("product", "add", sku, "--name", "Lamp", "--price", "12.50", "--stock", "3")
+    run("customer", "add", "--name", "Grace\x1b[2J", "--email", email, "--address", "1 Navy Yard")
+    assert r"Grace\x1b[2J" in run("customer", "show", email.upper())
+    run("stock", "adjust", sku.upper(), "--add", "4", "--reason", "counted")
+    run("product", "change", sku.lower(), "--price", "13.00")
+    run("order", "place", "--customer", email.lower(), "--item", f"{sku.lower()}=2", "--wait", "20")
+    (order,) = json.loads(run("order", "list", "--customer", email, "--json"))
+    assert (order["status"], order["total_amount"]) == ("Pending Shipment", "26.00")
+    run("delivery", "move", order["id"], "IN_TRANSIT", "--location", "Hub")
+    (moving,) = [line for line in run("delivery", "list").splitlines() if order["id"] in line]
+    assert moving.endswith("IN_TRANSIT")
+    kinds = [line.split()[2] for line in run("stock", "ledger", sku).splitlines()[2:]]
+    assert kinds == ["reserve", "adjust", "adjust"]
+
+
 def test_status_and_logs_are_those_of_the_stack(shop: Shop) -> None:
     status = shop.stack.conveyor("status")
     assert status.returncode == FINE, told(status)

@@ -7,7 +7,7 @@ import pytest
 
 from conveyor.client import Refused, Unreachable
 from conveyor.order.follow import StillOpen
-from conveyor.order.naming import NotFound
+from conveyor.shop.naming import NotFound
 
 ID = "0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10"
 ADA = "0192f0c1-0000-7c3a-9d44-0d6f3f1b2a10"
@@ -225,7 +225,7 @@ def test_filters_are_passed_on(shop: Any, conveyor: Any) -> None:
 
 def test_no_gateway_is_said_in_one_sentence(conveyor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVEYOR_GATEWAY_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("conveyor.order.command.PATIENCE", 0)
+    monkeypatch.setattr("conveyor.shop.options.PATIENCE", 0)
     result = conveyor("order", "list")
     assert isinstance(result.exception, Unreachable)
     assert "does not answer" in str(result.exception)

@@ -20,21 +20,32 @@ def customer_id(gateway: Gateway, named: str) -> str:
         return named
     found = gateway.get("/customers", email=named).body["items"]
     if not found:
-        raise NotFound(f"there is no customer {named}; `POST /customers` registers one")
+        raise NotFound(f"there is no customer {named}; `conveyor customer add` registers one")
     if len(found) > 1:
         listed = ", ".join(each["id"] for each in found)
         raise NotFound(f"{len(found)} customers have the address {named}; name one by its id: {listed}")
     return str(found[0]["id"])
 
 
+def find_product(gateway: Gateway, named: str) -> JSON:
+    """The product with this id, or with this SKU in either case. Raises NotFound, GatewayError."""
+    if _is_id(named):
+        found: JSON = gateway.get(f"/products/{named}").body
+        return found
+    exact: list[JSON] = gateway.get("/products", sku=named).body["items"] if named.strip() else []
+    alike = exact or [
+        each for each in gateway.every("/products", q=named, limit=100) if each["sku"].casefold() == named.casefold()
+    ]
+    if not alike:
+        raise NotFound(f"there is no product {named}; `conveyor product list --search` finds one by a part of its name")
+    if len(alike) > 1:
+        raise NotFound(f"{named} could be {' or '.join(each['sku'] for each in alike)}: write it as it is there")
+    return alike[0]
+
+
 def product_id(gateway: Gateway, named: str) -> str:
     """The id of the product with this id or SKU. Raises NotFound, GatewayError."""
-    if _is_id(named):
-        return named
-    found = gateway.get("/products", sku=named).body["items"]
-    if not found:
-        raise NotFound(f"there is no product {named}; `GET /products?q=...` finds one by a part of its name")
-    return str(found[0]["id"])
+    return named if _is_id(named) else str(find_product(gateway, named)["id"])
 
 
 def lines(gateway: Gateway, items: Sequence[tuple[str, int]], prices: Mapping[str, Decimal]) -> list[JSON]:

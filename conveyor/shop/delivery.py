@@ -1,0 +1,108 @@
+"""``conveyor delivery``."""
+
+from urllib.parse import quote
+
+import click
+
+from conveyor.client import JSON, Gateway, Refused
+from conveyor.shop import shown
+from conveyor.shop.options import After, AsJson, Before, Limit, OldestFirst, gateway, listed, telling_what_is_allowed
+from conveyor.terminal import say, say_json
+
+STATUSES = ("PENDING", "IN_TRANSIT", "DELIVERED", "FAILED", "CANCELLED")
+#: What a courier reports; a delivery is cancelled with its order.
+REPORTS = STATUSES[1:4]
+
+Named = click.argument("named", metavar="ID|ORDER")
+
+
+@click.group()
+def delivery() -> None:
+    """See where the parcels are, and report what becomes of them.
+
+    \b
+      conveyor delivery list --status FAILED
+      conveyor delivery move ID IN_TRANSIT --location "Hub Lyon-Est"
+
+    A delivery is named by its own id or by that of its order. `conveyor order cancel` stops a parcel.
+    """
+
+
+@delivery.command("list")
+@click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only those that are this.")
+@After
+@Before
+@OldestFirst
+@Limit
+@AsJson
+def list_(
+    status: str | None, after: str | None, before: str | None, oldest_first: bool, limit: int, as_json: bool
+) -> None:
+    """List deliveries, newest first.
+
+    \b
+      conveyor delivery list --status PENDING --oldest-first
+      conveyor delivery list --after 2026-11-22T00:00:00Z --limit 1000 --json | jq -r '.[].order_id'
+    """
+    sort = "created_at" if oldest_first else None
+    found = listed(
+        gateway(), "/deliveries", limit, status=status, created_after=after, created_before=before, sort=sort
+    )
+    if as_json:
+        say_json(found)
+    elif found:
+        say(*shown.deliveries(found))
+    else:
+        say("No such delivery.")
+
+
+@delivery.command()
+@Named
+@AsJson
+def show(named: str, as_json: bool) -> None:
+    """Show a delivery: its order, its address, and where it has been.
+
+    \b
+      conveyor delivery show 0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4
+    """
+    _show(_found(gateway(), named), as_json)
+
+
+@delivery.command()
+@Named
+@click.argument("status", type=click.Choice(REPORTS, case_sensitive=False))
+@click.option("--location", help="Where the parcel is.")
+@click.option("--notes", help="What else there is to say.")
+@AsJson
+def move(named: str, status: str, location: str | None, notes: str | None, as_json: bool) -> None:
+    """Report that a parcel has left, was delivered, or could not be delivered. Its order follows.
+
+    \b
+      conveyor delivery move 0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4 IN_TRANSIT --location "Hub Lyon-Est"
+      conveyor delivery move 0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4 FAILED --notes "nobody at home"
+
+    Reporting what it is already changes nothing. One that failed may be sent out again: IN_TRANSIT.
+    """
+    at = gateway()
+    found = _found(at, named)
+    body: JSON = {"status": status, "location": location, "notes": notes}
+    with telling_what_is_allowed():
+        _show(at.patch(f"/deliveries/{found['id']}/status", body).body, as_json)
+
+
+def _found(at: Gateway, named: str) -> JSON:
+    """The delivery with this id, or of the order with this id. Raises GatewayError."""
+    try:
+        found: JSON = at.get(f"/deliveries/{quote(named, safe='')}").body
+    except Refused as refusal:
+        if refusal.status != 404:
+            raise
+        found = at.get(f"/deliveries/order/{quote(named, safe='')}").body
+    return found
+
+
+def _show(found: JSON, as_json: bool) -> None:
+    if as_json:
+        say_json(found)
+    else:
+        say(*shown.delivery(found))

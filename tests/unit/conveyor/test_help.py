@@ -1,0 +1,54 @@
+"""Every command says what it does, in plain text, with an example."""
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from conveyor.cli import GROUPS, MODULES, cli
+
+
+def commands(group: click.Group, path: str = "conveyor") -> Iterator[tuple[str, click.Command]]:
+    """Each command and group with the words that call it."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+
+
+ALL = dict(commands(cli))
+
+
+def help_of(words: str) -> str:
+    return ALL[words].get_help(click.Context(ALL[words], info_name=words, max_content_width=100))
+
+
+@pytest.mark.parametrize("words", ALL)
+def test_the_help_shows_how_the_command_is_called(words: str) -> None:
+    example = re.search(rf"^ +(?:\$ |[A-Z_]+=\S+ |watch -n 2 )*{words}\b", help_of(words), re.M)
+    assert example or f"make {words.split()[-1]}" in help_of(words), help_of(words)
+
+
+@pytest.mark.parametrize("words", ALL)
+def test_the_help_begins_with_a_sentence_and_fits_a_terminal(words: str) -> None:
+    text = ALL[words].help or ""
+    assert re.match(r"[A-Z].*?[.:]", text.strip(), re.S), text
+    assert [line for line in help_of(words).splitlines() if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("words", ALL)
+def test_every_option_says_what_it_is_for(words: str) -> None:
+    silent = [each.name for each in ALL[words].params if isinstance(each, click.Option) and not each.help]
+    assert silent == []
+
+
+def test_the_list_of_commands_says_what_each_is_for() -> None:
+    text = cli.get_help(click.Context(cli, info_name="conveyor"))
+    for title, group in GROUPS.items():
+        assert f"{title}:" in text
+        for name, _, about in group:
+            assert re.search(rf"^  {name} +{re.escape(about)}$", text, re.M)
+    assert len(MODULES) == sum(map(len, GROUPS.values()))
