@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.crashpoints.sweep import PATIENCE, Sweep, Violation, case
+from tests.crashpoints.sweep import PATIENCE, SERVICES, Sweep, Violation, case
 
 #: Python by the name of the process that it is put in front of.
 Scene = Mapping[str, str]
@@ -185,7 +185,7 @@ app.conf.task_acks_late = False
 #: A step's next message is sent before the step is committed, or after it.
 OUTBOX_OF_A_STEP_BEFORE = Guard({"worker-inventory": _ENQUEUE_AT_ONCE})
 OUTBOX_OF_A_STEP = Guard({"worker-inventory": _ENQUEUE_AFTERWARDS})
-ACKS_LATE = Guard({"worker-inventory": _ACKNOWLEDGE_EARLY})
+ACKS_LATE = {each: Guard({f"worker-{each}": _ACKNOWLEDGE_EARLY}) for each in SERVICES}
 OUTBOX_OF_A_STEP_AND_ACKS_LATE = Guard({"worker-inventory": _ENQUEUE_AFTERWARDS + _ACKNOWLEDGE_EARLY})
 
 #: Sales has forgotten that it has priced the order, and decides anew.

@@ -25,16 +25,25 @@ def name(connection, _):
 event.listen(Engine, "connect", name)
 """
 
-#: Its work takes a second, in which the broker can take notice of an acknowledgement that came too early.
-SLOW_WORK = """
+def slow_work(module: str, step: str) -> str:
+    """Its work takes a second, in which the broker can take notice of an acknowledgement that came too early."""
+    return f"""
 import time
-from inventory import service
-reserve = service.reserve_stock
-def reserve_slowly(session, orders):
+from {module} import {step} as work
+def slowly(session, orders):
     time.sleep(1)
-    return reserve(session, orders)
-service.reserve_stock = reserve_slowly
+    return work(session, orders)
+import {module}
+{module}.{step} = slowly
 """
+
+
+#: The same by the service whose worker has this to do for an order that is placed.
+SLOW_WORK = {
+    "inventory": slow_work("inventory.service", "reserve_stock"),
+    "sales": slow_work("sales.pricing", "record_inventory_responses"),
+    "delivery": slow_work("delivery.service", "create_delivery"),
+}
 
 #: With every guard it is three.
 MOST_DEATHS = 6

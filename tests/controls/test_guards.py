@@ -57,14 +57,22 @@ def test_with_the_next_message_in_a_transaction_behind_the_step_it_is_sent_when_
 
 def test_without_that_and_without_acks_late_a_death_after_commit_loses_the_order(control: Control) -> None:
     story = dies("inventory.reserve_stock (place): after commit")
-    scene = {"worker-inventory": stories.SLOW_WORK}
+    scene = {"worker-inventory": stories.SLOW_WORK["inventory"]}
     control(guards.OUTBOX_OF_A_STEP_AND_ACKS_LATE, story, finds=LOST, scene=scene)
 
 
-def test_without_acks_late_a_death_at_work_loses_the_order(control: Control) -> None:
-    story = dies("inventory.reserve_stock (place): before commit")
-    scene = {"worker-inventory": stories.SLOW_WORK}
-    control(guards.ACKS_LATE, story, finds=LOST, scene=scene)
+@pytest.mark.parametrize(
+    ("service", "task"),
+    [
+        ("inventory", "inventory.reserve_stock"),
+        ("sales", "sales.record_inventory_response"),
+        ("delivery", "delivery.create_delivery"),
+    ],
+)
+def test_without_acks_late_a_death_at_work_loses_the_order(control: Control, service: str, task: str) -> None:
+    story = dies(f"{task} (place): before commit")
+    scene = {f"worker-{service}": stories.SLOW_WORK[service]}
+    control(guards.ACKS_LATE[service], story, finds=LOST, scene=scene)
 
 
 def test_without_stored_decisions_a_copy_rejects_an_order_that_ships(control: Control) -> None:

@@ -21,6 +21,7 @@ from delivery.errors import IllegalTransition
 from delivery.messages import CancelDelivery, CreateDelivery, UpdateDelivery
 from delivery.models import LogEntry, deliveries, delivery_logs
 from delivery.status import DeliveryStatus
+from tests.integration.waiting import can_be_locked, meanwhile, until_somebody_waits_for
 
 Sessions = sessionmaker[Session]
 ROUNDS = 15
@@ -196,6 +197,64 @@ def test_rows_locked_in_the_order_of_the_bundle_deadlock(
 
     with pytest.raises(exc.OperationalError, match="deadlock"):
         at_once(lambda: move(delivery_sessions, orders), lambda: move(delivery_sessions, orders[::-1]))
+
+
+def waits_for_the_lowest_and_holds_none(sessions: Sessions, work: Callable[[list[UUID]], Any]) -> bool:
+    """Whether who does this to all orders, and waits for the lowest, holds no other. They are stored upside down."""
+    lowest, *above = sorted(uuid7() for _ in range(6))
+    create(sessions, [*above, lowest])
+    lock = "SELECT FROM deliveries WHERE order_id = ANY(:ids) FOR UPDATE"
+    with transaction(sessions) as session:
+        session.execute(text("UPDATE deliveries SET updated_at = now() WHERE order_id = :id"), {"id": lowest})
+    with transaction(sessions) as session:
+        session.execute(text(lock), {"ids": [lowest]})
+        with meanwhile(lambda: work([*reversed(above), lowest])) as done:
+            until_somebody_waits_for(session, sessions)
+            free = can_be_locked(sessions, lock, ids=above)
+            session.commit()
+        done.result()
+    return free
+
+
+def insert_waits_for_the_lowest_and_has_made_none(sessions: Sessions) -> bool:
+    """The same of orders that have no delivery yet, one of which is just being made by somebody else."""
+    lowest, *above = sorted(uuid7() for _ in range(6))
+    insert = "INSERT INTO deliveries (order_id, status, address) VALUES (:id, 'PENDING', 'Lyon')"
+    with transaction(sessions) as session:
+        session.execute(text(insert), {"id": lowest})
+        with meanwhile(lambda: create(sessions, [*reversed(above), lowest])) as done:
+            until_somebody_waits_for(session, sessions)
+            free = all(can_be_locked(sessions, insert, id=each) for each in above)
+            session.commit()
+        done.result()
+    return free
+
+
+def test_a_bundle_takes_its_deliveries_lowest_order_first(delivery_sessions: Sessions) -> None:
+    assert waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: cancel(delivery_sessions, ids))
+    assert waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: move(delivery_sessions, ids))
+    assert insert_waits_for_the_lowest_and_has_made_none(delivery_sessions)
+
+
+def test_control_a_bundle_that_takes_them_as_they_are_stored_holds_what_others_wait_for(
+    delivery_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_they_are_stored(session: Session, condition: Any) -> list[models.Delivery]:
+        rows = session.execute(select(deliveries).where(condition).order_by(text("ctid")).with_for_update())
+        return [
+            models.Delivery(each.id, each.order_id, DeliveryStatus(each.status), each.version, each.cancel_no, "Lyon")
+            for each in rows
+        ]
+
+    monkeypatch.setattr(models, "_lock", as_they_are_stored)
+    assert not waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: move(delivery_sessions, ids))
+
+
+def test_control_a_bundle_that_makes_them_in_its_own_order_keeps_others_from_theirs(
+    delivery_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_INSERT", text(str(models._INSERT).replace(" ORDER BY order_id", "")))
+    assert not insert_waits_for_the_lowest_and_has_made_none(delivery_sessions)
 
 
 @contextmanager

@@ -144,10 +144,13 @@ class TestLockOrder:
         self.waits_for_the_lowest_only(warehouse, warehouse.reserve, order, lowest, above)
 
     def release_locks_products_lowest_first(self, warehouse):
-        lowest, *above = sorted(warehouse.product(5) for _ in range(8))
-        order = warehouse.order(*((each, 1) for each in [*reversed(above), lowest]))
-        assert warehouse.reserve(order) == [None]
-        self.waits_for_the_lowest_only(warehouse, warehouse.release, order, lowest, above)
+        # Several times: a statement that takes them as they come may begin with the lowest by chance.
+        for _ in range(4):
+            lowest, *above = sorted(warehouse.product(5) for _ in range(8))
+            order = warehouse.order(*((each, 1) for each in [*reversed(above), lowest]))
+            assert warehouse.reserve(order) == [None]
+            warehouse.adjust(lowest, 1)  # now its row is the last of the table
+            self.waits_for_the_lowest_only(warehouse, warehouse.release, order, lowest, above)
 
     def waits_for_the_lowest_only(self, warehouse, step, order, lowest, above):
         with ThreadPoolExecutor(1) as pool:
@@ -202,6 +205,13 @@ class TestLockOrder:
         monkeypatch.setattr(models, statement, text(backwards))
         with pytest.raises(AssertionError, match="can_be_locked"):
             case(self, warehouse)
+
+    def test_control_a_release_that_locks_no_products_first_is_found(self, warehouse, monkeypatch):
+        read, lock, skipped = models.read_holdings, models.lock_products, []
+        monkeypatch.setattr(models, "read_holdings", lambda *given: skipped.append(True) or read(*given))
+        monkeypatch.setattr(models, "lock_products", lambda *given: {} if skipped and skipped.pop() else lock(*given))
+        with pytest.raises(AssertionError, match="can_be_locked"):
+            self.release_locks_products_lowest_first(warehouse)
 
     def test_who_counts_stock_waits_for_who_takes_it(self, warehouse):
         lamp = warehouse.product(5)

@@ -3,8 +3,13 @@
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from chassis.database import transaction
+from delivery import service as delivery
+from delivery.messages import CancelDelivery
+from sales import chains
 from sales import service as sales
 from sales.errors import IllegalTransition
 from tests.integration.saga.paper_broker import World
@@ -89,3 +94,44 @@ def test_a_rejected_order_holds_nothing_whatever_copy_of_its_chain_comes_late(wo
     with pytest.raises(IllegalTransition, match="allowed: nothing"):
         give_up(world, order)
     assert (world.status(order), world.stock(lamp), world.violations()) == ("Rejected", 6, [])
+
+
+class TestACancelWhoseSagaRowIsMissing:
+    """Its number is lost with the row: a backup of another moment has taken the database's place, say."""
+
+    def cancelled_in_the_end(self, world: World) -> bool:
+        """The parcel had left at the first two cancels, whose answers delivery has stored; it is here by now."""
+        lamp = world.add_product(stock=5)
+        order = world.place((lamp, 2))
+        world.settle()
+        world.courier(order, "IN_TRANSIT")
+        world.settle()
+        with transaction(world.sessions["delivery"]) as session:
+            delivery.cancel_delivery(session, [CancelDelivery(order_id=order, no=no) for no in (1, 2)])
+        world.courier(order, "FAILED")
+        world.settle()
+        world.cancel(order)
+        renumber = "UPDATE order_events SET number = 2 WHERE order_id = :order AND kind = 'cancel_requested'"
+        with transaction(world.sessions["sales"]) as session:
+            for statement in (renumber, "DELETE FROM order_sagas WHERE order_id = :order"):
+                session.execute(text(statement), {"order": order})
+        world.mail = []
+        give_up(world, order)
+        world.settle()
+        assert world.violations() == []
+        return (world.status(order), world.stock(lamp)) == ("Cancelled", 5)
+
+    def test_gets_a_number_that_delivery_has_not_answered_yet(self, world: World) -> None:
+        assert self.cancelled_in_the_end(world)
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_control_under_an_old_number_it_gets_the_old_refusal_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        send = chains.send_cancel
+
+        def under_an_old_one(session: Session, order: UUID, no: int, trace: str) -> None:
+            send(session, order, number if no > 2 else no, trace)
+
+        monkeypatch.setattr(chains, "send_cancel", under_an_old_one)
+        assert not self.cancelled_in_the_end(world)

@@ -273,6 +273,12 @@ class TestKilledWorkers:
         assert seen == [1]
         assert bench.attempts(given) is None
 
+    def test_the_counts_of_others_stay_when_a_message_ends_well(self, bench: Bench) -> None:
+        killer, innocent = message(1, redelivered=True), message(1, redelivered=True)
+        died(bench, killer, times=1)
+        bench.run(innocent)
+        assert (bench.attempts(killer), bench.attempts(innocent)) == (1, None)
+
     def test_a_bundle_is_split_the_second_time(self, bench: Bench) -> None:
         given = message(2, redelivered=True)
         died(bench, given, times=1)

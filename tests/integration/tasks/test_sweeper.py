@@ -18,6 +18,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Row, select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
@@ -26,7 +27,7 @@ from chassis.idempotency import RequestKey
 from chassis.outbox import outbox
 from chassis.settings import read, settings
 from conveyor.embedded.ports import free_port
-from sales import following, placing, pricing, service, sweeping
+from sales import following, placing, pricing, service, sweeping, timeline
 from sales.messages import InventoryResponse, StatusUpdate
 from sales.models import customers, order_events, order_sagas, orders
 from tasks.sweeper import Sweeper
@@ -348,6 +349,49 @@ class TestAnOutage:
         assert len(shop.sweep()) == 100
         assert len(shop.sweep()) == 3
 
+    def test_does_not_hide_behind_couriers_who_move_the_parcels_of_old_orders(self, shop: Shop) -> None:
+        shipped = shop.finish(shop.place())
+        lost = shop.place()
+        assert self.probes(shop, shipped) == [str(lost)]
+
+    def test_control_with_sagas_that_are_closed_again_couriers_hide_the_outage(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whatever = str(timeline._CLOSE_SAGAS).removesuffix(" AND deadline IS NOT NULL")
+        monkeypatch.setattr(timeline, "_CLOSE_SAGAS", text(whatever))
+        shipped = shop.finish(shop.place())
+        shop.place()
+        assert self.probes(shop, shipped) == []
+
+    def test_is_not_over_because_a_courier_moves_the_parcel_of_an_order_that_was_rejected(self, shop: Shop) -> None:
+        """By hand, since there should be none. A chain that ended halfway has not shown that anything gets through."""
+        shop.finish(shop.place())
+        waiting = shop.place()
+        rejected = shop.place()
+        shop.refuse(rejected)
+        shop.wait(31)
+        self.move(shop, rejected, 2)
+        shop.wait(31)
+        assert shop.sweep() == []
+        assert shop.saga(waiting).attempts == 0
+
+    def probes(self, shop: Shop, shipped: UUID) -> list[str]:
+        """What is sent in ten minutes in which nothing gets through, but a courier has news every minute."""
+        sent = []
+        for minute in range(10):
+            shop.wait(60)
+            self.move(shop, shipped, minute + 2)
+            sent += orders_in(shop.sweep())
+        return sorted(set(sent))
+
+    @staticmethod
+    def move(shop: Shop, order_id: UUID, version: int) -> None:
+        status = ("IN_TRANSIT", "FAILED")[version % 2]
+        news = {"delivery_status": status, "delivery_version": version}
+        with transaction(shop.sessions) as session:
+            update_ = StatusUpdate(order_id=order_id, kind="delivery", no=version, **news)
+            following.update_order_statuses(session, [update_])
+
     def test_of_one_kind_does_not_hide_behind_the_other(self, shop: Shop) -> None:
         cancelling = shop.finish(shop.place())
         shop.cancel(cancelling)
@@ -457,6 +501,32 @@ class TestASilentParcel:
         shop.wait(86_401)
         assert str(order_id) in orders_in(shop.sweep())
 
+    def test_is_left_alone_while_a_step_works_on_its_order(self, shop: Shop) -> None:
+        assert self.asked_beside_a_step(shop)
+
+    def test_control_without_skip_locked_one_order_keeps_the_sweeper_from_all(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweeping, "_ASK", text(str(sweeping._ASK).replace(" SKIP LOCKED", "")))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            self.asked_beside_a_step(shop)
+
+    def asked_beside_a_step(self, shop: Shop) -> bool:
+        """Whether the other of two silent parcels is asked after while a step has the order of one."""
+        busy, silent = shop.finish(shop.place()), shop.finish(shop.place())
+        shop.wait(86_401)
+        with transaction(shop.sessions) as step:
+            step.execute(select(orders).where(orders.c.id == busy).with_for_update())
+            return orders_in(shop.sweep()) == [str(silent)]
+
+    def test_is_asked_after_once_by_two_sweepers(self, shop: Shop) -> None:
+        silent = shop.finish(shop.place())
+        shop.wait(86_401)
+        with transaction(shop.sessions) as first:
+            assert sweeping.ask_delivery(first) == 1
+            assert shop.sweep() == []
+        assert orders_in(shop.waiting()) == [str(silent)]
+
     def test_is_not_asked_after_while_it_moves(self, shop: Shop) -> None:
         shop.finish(shop.place())
         shop.wait(86_000)
@@ -479,6 +549,16 @@ class TestAnIdempotencyKey:
         Sweeper(shop.sessions, settings()).round()
         assert self.key_of(shop, old) == (None, None, None)
         assert self.key_of(shop, young) == ("client", str(young), "hash")
+
+    def test_is_left_alone_while_somebody_works_on_its_row(self, shop: Shop) -> None:
+        busy, old = self.customer(shop, 31), self.customer(shop, 32)
+        with transaction(shop.sessions) as other:
+            other.execute(select(customers).where(customers.c.id == busy).with_for_update())
+            Sweeper(shop.sessions, settings()).round()
+        assert self.key_of(shop, old) == (None, None, None)
+        assert self.key_of(shop, busy) != (None, None, None)
+        Sweeper(shop.sessions, settings()).round()
+        assert self.key_of(shop, busy) == (None, None, None)
 
     def test_is_free_for_another_request_at_once_when_it_is_too_old(self, shop: Shop) -> None:
         old = self.customer(shop, 31)
