@@ -1,6 +1,7 @@
 """How many messages wait in the broker's queues, as an operator sees them. Nothing here consumes or declares."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from amqp.exceptions import AMQPError, NotFound
 from kombu import Connection
@@ -9,6 +10,7 @@ from redis.exceptions import RedisError
 
 from celeryconfig import task_queues
 from chassis.errors import ConveyorError
+from tasks.topology import difference, our_queues
 
 
 class BrokerDown(ConveyorError):
@@ -30,14 +32,33 @@ def dead_queues() -> list[str]:
     return [f"{name}.dead" for name in work_queues()]
 
 
-def depths(url: str, queues: Iterable[str], timeout: float = 5.0) -> dict[str, int | None]:
-    """How many messages wait in each of these queues; None for a queue that does not exist. Raises BrokerDown."""
+@contextmanager
+def reached(url: str, timeout: float = 5.0) -> Iterator[Connection]:
+    """A connection to the broker, each of whose answers may take so many seconds. Raises BrokerDown."""
+    names = ("socket_timeout", "socket_connect_timeout") if is_stand_in(url) else ("read_timeout", "write_timeout")
+    options = {"max_retries": 0, **dict.fromkeys(names, timeout)}
     try:
-        with Connection(url, connect_timeout=timeout, transport_options={"max_retries": 0}) as connection:
+        with Connection(url, connect_timeout=timeout, transport_options=options) as connection:
             connection.connect()
-            return {name: _depth(connection, name) for name in queues}
+            yield connection
     except (OSError, AMQPError, KombuError, RedisError) as error:
         raise BrokerDown(f"the broker cannot be reached: {error}") from error
+
+
+def depths(url: str, queues: Iterable[str], timeout: float = 5.0) -> dict[str, int | None]:
+    """How many messages wait in each of these queues; None for a queue that does not exist. Raises BrokerDown."""
+    with reached(url, timeout) as connection:
+        return {name: _depth(connection, name) for name in queues}
+
+
+def differences(url: str, timeout: float = 5.0) -> list[str]:
+    """A sentence for each queue that is there with other arguments than ours. Declares nothing. Raises BrokerDown."""
+    if is_stand_in(url):
+        return []
+    with reached(url, timeout) as connection:
+        # A queue that is there is declared once more: that changes nothing, and compares the arguments.
+        there = [queue for queue in our_queues() if _depth(connection, queue.name) is not None]
+        return [said for queue in there if (said := difference(connection, queue)) is not None]
 
 
 def _depth(connection: Connection, name: str) -> int | None:

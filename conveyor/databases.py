@@ -40,10 +40,11 @@ class Databases:
     A context manager: leaving it closes the connections.
     """
 
-    def __init__(self, settings: Settings, connect_timeout: int = 5) -> None:
-        """``connect_timeout`` in seconds."""
+    def __init__(self, settings: Settings, connect_timeout: int = 5, patience: int = PATIENCE) -> None:
+        """``connect_timeout`` and ``patience``, which is for one statement, in seconds."""
         self._settings = settings
         self._connect_timeout = connect_timeout
+        self._patience = patience
         self._engines: dict[str, Engine] = {}
 
     def __enter__(self) -> Self:
@@ -65,8 +66,8 @@ class Databases:
         try:
             with self._engines[service].connect().execution_options(postgresql_readonly=True) as connection:
                 # For this transaction only, so that it also holds behind PgBouncer.
-                connection.execute(text(f"SET LOCAL statement_timeout = '{PATIENCE}s'"))
-                connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{PATIENCE}s'"))
+                connection.execute(text(f"SET LOCAL statement_timeout = '{self._patience}s'"))
+                connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{self._patience}s'"))
                 # The planner takes a range of ids for a single row, and would join a million of them by nested loops.
                 connection.execute(text("SET LOCAL enable_nestloop = off"))
                 yield connection.execution_options(stream_results=True, yield_per=1_000)

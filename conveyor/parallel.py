@@ -1,20 +1,25 @@
 """The same work on many items, several at a time, with its progress shown to whoever waits for it."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 import click
 
-from conveyor.terminal import say
+from conveyor.terminal import say, say_in_place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 #: Without a terminal, a line is printed at each of so many equal parts of the way.
 PARTS = 4
+#: Seconds until somebody at a terminal is told what is being waited for.
+QUIET = 0.7
 
 
 def each(work: Callable[[Item], Result], items: Iterable[Item], concurrency: int) -> Iterator[Result]:
@@ -29,6 +34,36 @@ def each(work: Callable[[Item], Result], items: Iterable[Item], concurrency: int
             yield finished.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def within(seconds: float, works: Mapping[str, Callable[[], Result]]) -> dict[str, Result | Exception]:
+    """What each of these came to, all begun at once: its result, or what it raised, TimeoutError where it took longer.
+
+    Nothing is waited for any longer than that, not even at the end of the process. At a terminal stderr says meanwhile
+    what is waited for.
+    """
+    finished: SimpleQueue[tuple[str, Result | Exception]] = SimpleQueue()
+
+    def do(name: str, work: Callable[[], Result]) -> None:
+        try:
+            finished.put((name, work()))
+        except Exception as error:  # whatever it is, it belongs to whoever asked
+            finished.put((name, error))
+
+    for name, work in works.items():
+        threading.Thread(target=do, args=(name, work), name=name, daemon=True).start()
+    results: dict[str, Result | Exception] = {}
+    begun = time.monotonic()
+    while len(results) < len(works) and (left := begun + seconds - time.monotonic()) > 0:
+        told = time.monotonic() - begun >= QUIET
+        if told:
+            say_in_place(f"waiting for {', '.join(name for name in works if name not in results)} ...")
+        with suppress(Empty):
+            name, result = finished.get(timeout=left if told else min(left, QUIET))
+            results[name] = result
+    say_in_place("")
+    slow = {name: TimeoutError(f"no answer within {seconds:.0f} s") for name in works if name not in results}
+    return {name: {**results, **slow}[name] for name in works}
 
 
 @contextmanager

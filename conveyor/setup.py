@@ -34,14 +34,9 @@ def topology() -> None:
       conveyor topology
     """
     broker_url = join("broker_url").require("broker_url")
-    from kombu import Connection
-
-    from chassis.errors import ConveyorError
+    from conveyor.broker import reached
     from tasks.topology import declare
 
-    try:
-        with Connection(broker_url, connect_timeout=5) as connection:
-            declared = declare(connection)
-    except OSError as error:
-        raise ConveyorError(f"the broker cannot be reached: {error}") from error
+    with reached(broker_url) as connection:
+        declared = declare(connection)
     say(f"declared {len(declared)} queues: {', '.join(declared)}")

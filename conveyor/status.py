@@ -1,12 +1,14 @@
 """``conveyor status``: one look at everything."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import text
+import redis
+from sqlalchemy import Connection, text
 
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
@@ -14,11 +16,14 @@ from conveyor import SERVICES, stack
 from conveyor.client import Gateway, Refused
 from conveyor.databases import Databases
 from conveyor.embedded.processes import started
+from conveyor.parallel import within
 from conveyor.target import leads_elsewhere, target
 from conveyor.terminal import say, say_json
 
 #: Seconds that a source has to answer in, so that one that hangs does not hide the others.
 PATIENCE = 3
+
+Look = Callable[["Status", Settings], None]
 
 _OUTBOX = text("SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at)) FROM outbox")
 _ORDERS = text("SELECT status, count(*), count(*) FILTER (WHERE needs_attention) FROM orders GROUP BY status")
@@ -43,12 +48,16 @@ class Status:
     quarantine: int | None = None
     down: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, source: str, look: Callable[[], None]) -> None:
-        """Look at a source; one that cannot be seen is named, and hides no other."""
-        try:
-            look()
-        except ConveyorError as error:
-            self.down[source] = str(error)
+    def add(self, other: "Status") -> None:
+        """What was seen elsewhere was seen."""
+        for each in fields(self):
+            ours, theirs = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(ours, dict):
+                ours.update(theirs or {})
+            elif isinstance(ours, list):
+                ours.extend(theirs)
+            elif theirs is not None:
+                setattr(self, each.name, theirs)
 
 
 @click.command()
@@ -77,13 +86,25 @@ def look_at(settings: Settings) -> Status:
     seen = Status()
     if not leads_elsewhere():
         _look_at_processes(seen, settings)
-    seen.ask("gateway", lambda: _look_at_gateway(seen, settings))
-    seen.ask("broker", lambda: _look_at_queues(seen, settings))
-    with Databases(settings, connect_timeout=PATIENCE) as databases:
-        for service in SERVICES:
-            seen.ask(f"{service} database", lambda service=service: _look_at_outbox(seen, databases, service))  # type: ignore[misc]
-        if "sales database" not in seen.down:
-            seen.ask("sales database", lambda: _look_at_orders(seen, databases))
+    sources: dict[str, Look] = {"gateway": _look_at_gateway, "broker": _look_at_queues}
+    if settings.redis_url:
+        sources["redis"] = _look_at_redis
+    sources |= {f"{service} database": partial(_look_at_database, service=service) for service in SERVICES}
+    # Each fills a page of its own: what comes too late is not written into what is being shown.
+    found = within(PATIENCE + 1, {source: partial(_seen, look, settings) for source, look in sources.items()})
+    for source, part in found.items():
+        if isinstance(part, Status):
+            seen.add(part)
+        elif isinstance(part, ConveyorError | TimeoutError):
+            seen.down[source] = str(part)
+        else:
+            raise part
+    return seen
+
+
+def _seen(look: Look, settings: Settings) -> Status:
+    seen = Status()
+    look(seen, settings)
     return seen
 
 
@@ -114,27 +135,40 @@ def _look_at_gateway(seen: Status, settings: Settings) -> None:
 
 
 def _look_at_queues(seen: Status, settings: Settings) -> None:
-    from conveyor.broker import dead_queues, depths, is_stand_in, work_queues
+    from conveyor.broker import dead_queues, depths, differences, is_stand_in, work_queues
 
     url = settings.require("broker_url")
     dead = [] if is_stand_in(url) else dead_queues()
     found = depths(url, [*work_queues(), *dead], timeout=PATIENCE)
     seen.queues = {name: {"waiting": found[name], "dead": found.get(f"{name}.dead")} for name in work_queues()}
     missing = [name for name, depth in found.items() if depth is None]
+    wrong = differences(url, timeout=PATIENCE)
     if missing:
-        seen.down["queues"] = f"missing: {', '.join(missing)}; `conveyor topology` declares them"
+        wrong.append(f"missing: {', '.join(missing)}; `conveyor topology` declares them")
+    if wrong:
+        seen.down["queues"] = "; ".join(wrong)
 
 
-def _look_at_outbox(seen: Status, databases: Databases, service: str) -> None:
-    with databases.reading(service) as connection:
+def _look_at_redis(seen: Status, settings: Settings) -> None:
+    limits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+    try:
+        with redis.Redis.from_url(settings.redis_url, **limits) as cache:
+            cache.ping()
+    except redis.RedisError as error:
+        seen.down["redis"] = f"Redis cannot be asked: {error}"
+
+
+def _look_at_database(seen: Status, settings: Settings, service: str) -> None:
+    with Databases(settings, PATIENCE, PATIENCE) as databases, databases.reading(service) as connection:
         rows, oldest = connection.execute(_OUTBOX).one()
-    seen.outboxes[service] = {"rows": rows, "oldest_seconds": None if oldest is None else round(float(oldest), 3)}
+        seen.outboxes[service] = {"rows": rows, "oldest_seconds": None if oldest is None else round(float(oldest), 3)}
+        if service == "sales":
+            _look_at_orders(seen, connection)
 
 
-def _look_at_orders(seen: Status, databases: Databases) -> None:
-    with databases.reading("sales") as connection:
-        counted = connection.execute(_ORDERS).all()
-        seen.quarantine = connection.execute(_QUARANTINE).scalar_one()
+def _look_at_orders(seen: Status, connection: Connection) -> None:
+    counted = connection.execute(_ORDERS).all()
+    seen.quarantine = connection.execute(_QUARANTINE).scalar_one()
     seen.orders = {name: count for name, count, _ in sorted(counted)}
     seen.needs_attention = sum(flagged for _, _, flagged in counted)
 

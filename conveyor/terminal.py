@@ -21,6 +21,12 @@ def say(*lines: str, err: bool = False) -> None:
         click.echo(printable(line).encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
+def say_in_place(words: str) -> None:
+    """Show this at a terminal on stderr, in the place of what was shown before; elsewhere nothing is shown."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[2K{printable(words)}", nl=False, err=True)
+
+
 def say_paragraph(text: str, *, err: bool = False) -> None:
     """Print a text of several lines. All but the first are indented, so that none can be taken for something said."""
     first, *others = text.rstrip("\n").split("\n")

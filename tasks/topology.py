@@ -1,32 +1,70 @@
 """The exchanges and queues: declared by one command before anything else starts, and only checked afterwards."""
 
+import re
 from typing import Any
 
-from amqp.exceptions import NotFound
-from kombu import Connection
+from amqp.exceptions import NotFound, PreconditionFailed
+from kombu import Connection, Exchange, Queue
 from kombu.exceptions import InconsistencyError
 
 from celeryconfig import DEAD_EXCHANGE, EXCHANGE, STAND_IN, dead_queue, task_queues
 from chassis.errors import ConveyorError
+
+_REFUSAL = re.compile(
+    r"inequivalent arg '(?P<argument>[^']+)' for (?P<kind>queue|exchange) '(?P<name>[^']+)' in vhost '(?P<vhost>[^']+)'"
+    r": received (?P<wanted>.+?) but current is (?P<there>[^\n(]+)"
+)
+_VALUE = re.compile(r"the value ('[^']*') of type '\w+'")
 
 
 class TopologyMissing(ConveyorError):
     """The broker has no queues of ours; run ``conveyor topology`` first."""
 
 
+class TopologyDiffers(ConveyorError):
+    """Something of ours is there already, with other arguments."""
+
+
 def declare(connection: Connection) -> list[str]:
-    """Declare every exchange and queue; safe to repeat. Returns the queues' names. Raises the broker's own errors."""
-    declared = []
-    with connection.channel() as channel:
-        for exchange in (EXCHANGE, DEAD_EXCHANGE):
-            exchange(channel).declare()
-        for queue in task_queues:
-            if not STAND_IN:
-                dead_queue(queue.name)(channel).declare()
-                declared.append(f"{queue.name}.dead")
-            queue(channel).declare()
-            declared.append(queue.name)
-    return sorted(declared)
+    """Declare every exchange and queue; safe to repeat. Returns the queues' names.
+
+    Raises TopologyDiffers, once everything else is declared, and the broker's own errors.
+    """
+    declared: list[Any] = [EXCHANGE, DEAD_EXCHANGE, *our_queues()]
+    differences = [said for each in declared if (said := difference(connection, each)) is not None]
+    if differences:
+        raise TopologyDiffers("; ".join(differences))
+    return sorted(queue.name for queue in our_queues())
+
+
+def our_queues() -> list[Queue]:
+    """Every queue, dead-letter queues first: a queue leads to its own."""
+    return [*(dead_queue(queue.name) for queue in task_queues if not STAND_IN), *task_queues]
+
+
+def difference(connection: Connection, declared: Exchange | Queue) -> str | None:
+    """Declare an exchange or a queue; where one is there with other arguments: what it is and what to do about it."""
+    with connection.channel() as channel:  # a refusal takes its channel with it
+        try:
+            declared(channel).declare()
+        except PreconditionFailed as error:
+            return _explained(str(error))
+    return None
+
+
+def _explained(refusal: str) -> str:
+    """What RabbitMQ says about arguments that differ, for people."""
+    found = _REFUSAL.search(refusal)
+    if found is None:
+        return " ".join(refusal.split())
+    kind, name = found["kind"], found["name"]
+    wanted, there = (_VALUE.sub(r"\1", found[each]).strip("'") for each in ("wanted", "there"))
+    remove = f"rabbitmqctl --vhost {found['vhost']} delete_queue {name} --if-empty"
+    how = f"once it is empty, `{remove}`" if kind == "queue" else "delete it"
+    return (
+        f"{kind} {name} is there with {found['argument']} {there}, and Conveyor needs {wanted}: {how}, and then "
+        "`conveyor topology`"
+    )
 
 
 def check(connection: Connection) -> None:

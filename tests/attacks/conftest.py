@@ -67,9 +67,7 @@ def attack(program: str, *arguments: object, log: Path) -> Iterator[Attacker]:
     """An attacker that is in place; ended at the end. ``log`` takes what it has to complain of."""
     command = [PYTHON, str(ROOT / "tests" / "attacks" / "attackers" / f"{program}.py"), *map(str, arguments)]
     with log.open("w") as complaints:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True)
     try:
         attacker = Attacker(process)
         assert attacker.said()["in_place"], log.read_text()

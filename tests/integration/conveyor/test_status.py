@@ -2,17 +2,27 @@
 
 import json
 import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from kombu import Connection
+from kombu import Connection, Queue
+from sqlalchemy import text
 
+from celeryconfig import task_queues
+from chassis.settings import settings
 from conveyor.cli import cli
+from conveyor.embedded.postgres import Postgres
 from conveyor.embedded.rabbitmq import RabbitMQ
+from conveyor.embedded.server import Server
 from conveyor.embedded.valkey import Valkey
-from conveyor.status import look_at
+from conveyor.status import Status, look_at
 from tasks.topology import declare
 from tests.integration.pipeline.processes import wait_until
 
@@ -84,3 +94,97 @@ def test_the_command_shows_what_it_can(shop: Any, monkeypatch: pytest.MonkeyPatc
     assert "DOWN  inventory database: CONVEYOR_INVENTORY_DATABASE_URL is not set" in result.output
     assert result.exit_code == 1
     assert json.loads(CliRunner().invoke(cli, ["status", "--json"]).output)["orders"]["Pending"] == 3
+
+
+#: Seconds in which `conveyor status` has said what it has to say, whatever happens.
+FEW = 8.0
+
+
+@contextmanager
+def silent(server: Server) -> Iterator[None]:
+    """A server with all its processes stands still; connections to it are still taken, by the kernel."""
+    assert server.process is not None
+    os.killpg(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(server.process.pid, signal.SIGCONT)
+
+
+def look_soon(settings: Any) -> Status:
+    begun = time.monotonic()
+    seen = look_at(settings)
+    assert time.monotonic() - begun < FEW
+    return seen
+
+
+def test_databases_that_say_nothing_hide_no_other_source(shop: Any, postgres: Postgres, valkey: Valkey) -> None:
+    asked = replace(shop.settings, broker_url=valkey.url(), redis_url=valkey.url())
+    with silent(postgres):
+        seen = look_soon(asked)
+    assert {"sales database", "inventory database", "delivery database"} <= set(seen.down)
+    assert not {"broker", "redis"} & set(seen.down)
+    assert seen.queues
+    assert look_soon(asked).orders is not None
+
+
+def test_a_table_that_somebody_locks_is_named_and_keeps_nobody(shop: Any) -> None:
+    with shop.sessions["sales"]() as session:
+        session.execute(text("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE"))
+        seen = look_soon(shop.settings)
+    assert "statement timeout" in seen.down["sales database"]
+    assert seen.outboxes.keys() == {"inventory", "delivery"}
+
+
+def test_a_stand_in_broker_and_a_redis_that_say_nothing_are_named(shop: Any, valkey: Valkey) -> None:
+    with silent(valkey):
+        seen = look_soon(replace(shop.settings, broker_url=valkey.url(), redis_url=valkey.url()))
+    assert {"broker", "redis"} <= set(seen.down)
+    assert seen.orders is not None
+
+
+@pytest.mark.rabbitmq
+def test_a_broker_that_says_nothing_is_named(shop: Any, rabbitmq: RabbitMQ) -> None:
+    with silent(rabbitmq):
+        seen = look_soon(replace(shop.settings, broker_url=rabbitmq.url()))
+    assert "broker" in seen.down
+    assert seen.orders is not None
+
+
+def test_a_gateway_that_says_nothing_is_named(shop: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        seen = look_soon(replace(shop.settings, gateway_url=url))
+    assert "gateway" in seen.down
+    assert seen.orders is not None
+
+
+@pytest.mark.rabbitmq
+def test_a_queue_with_other_arguments_is_one_line_with_what_to_do(
+    shop: Any, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = rabbitmq.add_vhost("other-arguments")
+    ours = next(queue for queue in task_queues if queue.name == "delivery_queue")
+    other = {**ours.queue_arguments, "x-dead-letter-exchange": "elsewhere"}
+    with Connection(url) as connection:
+        Queue("delivery_queue", durable=True, queue_arguments=other)(connection.channel()).declare()
+    for name in [each for each in os.environ if each.startswith("CONVEYOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CONVEYOR_BROKER_URL", url)
+    settings.cache_clear()
+    result = CliRunner().invoke(cli, ["topology"])
+    said = str(result.exception)
+    assert said.startswith(
+        "queue delivery_queue is there with x-dead-letter-exchange elsewhere, and Conveyor needs conveyor_dead: "
+    )
+    assert "`rabbitmqctl --vhost other-arguments delete_queue delivery_queue --if-empty`" in said
+    assert len(said.splitlines()) == 1
+    seen = look_at(replace(shop.settings, broker_url=url))
+    # All others were declared all the same.
+    assert seen.down["queues"] == said
+    with Connection(url) as connection:
+        connection.default_channel.queue_delete("delivery_queue")
+    assert CliRunner().invoke(cli, ["topology"]).exit_code == 0
+    assert "queues" not in look_at(replace(shop.settings, broker_url=url)).down
+    rabbitmq.remove_vhost("other-arguments")
+    settings.cache_clear()
