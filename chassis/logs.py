@@ -1,13 +1,17 @@
-"""Structured logs: one line an event, JSON for machines or coloured for people.
+"""Structured logs: one line an event, JSON for machines or coloured for people; of crashes and warnings too.
 
 What is bound with ``structlog.contextvars`` (correlation id, order) is on every line until it is cleared.
 """
 
 import json
 import logging
+import os
 import sys
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import StringIO
+from types import TracebackType
 from typing import Any, TextIO
 
 import msgspec
@@ -48,8 +52,34 @@ def configure_logs(settings: Settings, process: str) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _crashed
+    threading.excepthook = _thread_crashed
     for noisy in ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+
+
+def are_configured() -> bool:
+    """Whether what this process says goes to its logs."""
+    return sys.excepthook is _crashed
+
+
+def say_at_once(settings: Settings, process: str, words: str) -> None:
+    """A line for the handler of a signal, which may have interrupted whoever is writing one."""
+    line = printable(words)
+    if settings.log_format != "console":
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = _json({"process": process, "event": words, "level": "info", "timestamp": now}, str)
+    os.write(sys.stderr.fileno(), f"{line}\n".encode())
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    structlog.get_logger().critical("crashed", exc_info=(kind, error, trace))
+
+
+def _thread_crashed(told: threading.ExceptHookArgs) -> None:
+    error = (told.exc_type, told.exc_value, told.exc_traceback)
+    structlog.get_logger().critical("crashed", thread=told.thread and told.thread.name, exc_info=error)
 
 
 def _in_one_line(_logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -112,7 +112,7 @@ class Children:
 
     def _flower(self) -> Child:
         settings = self._settings
-        command = [sys.executable, "-m", "celery", "-A", "tasks.app", "flower"]
+        command = [sys.executable, "-m", "conveyor", "flower"]
         # It remembers 100,000 tasks unless told otherwise, which are 300 MiB.
         command += [f"--address={settings.host}", f"--port={settings.flower_port}", "--max_tasks=10000"]
         environment = self._environment((BROKER, CACHE))

@@ -48,6 +48,7 @@ GROUPS = {
         ("worker", "conveyor.worker", "a worker for the queues of a service"),
         ("relay", "conveyor.processes", "moves messages from a database to the broker"),
         ("sweeper", "conveyor.processes", "finds orders that stopped moving"),
+        ("flower", "conveyor.processes", "workers, queues and tasks as a page"),
     ],
 }
 MODULES = {name: module for group in GROUPS.values() for name, module, _ in group}
@@ -121,5 +122,12 @@ def _told(error: click.ClickException) -> click.exceptions.Exit:
 
 
 def _end(message: str) -> NoReturn:
-    say_paragraph(f"conveyor: {message}", err=True)
+    import structlog
+
+    from chassis import logs
+
+    if logs.are_configured():  # a process, of which whoever reads its logs has to hear
+        structlog.get_logger().critical("ended", reason=message)
+    else:
+        say_paragraph(f"conveyor: {message}", err=True)
     sys.exit(1)

@@ -34,3 +34,19 @@ def sweeper() -> None:
 
     configure_logs(settings, "sweeper")
     run_sweeper(settings)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def flower(options: tuple[str, ...]) -> None:
+    """Show workers, queues and tasks as a page, until told to stop (SIGTERM). OPTIONS are Flower's own.
+
+    \b
+      conveyor flower --port=5555
+    """
+    settings = join("broker_url")
+    from tasks.app import app
+
+    configure_logs(settings, "flower")
+    # It would set up logs of its own.
+    app.start(["flower", "--logging=none", *options])

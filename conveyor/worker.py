@@ -38,6 +38,7 @@ def worker(service: str, queues: str | None, concurrency: int, events: bool, nam
     settings.require("broker_url")
     chosen = _chosen(service, queues)
     if concurrency == 1:
+        configure_logs(settings, "worker")  # Celery does so too, after its first warnings
         sys.exit(_work(service, chosen, events, name or f"{service}-{os.getpid()}"))
     arguments = [sys.executable, "-m", "conveyor", "worker", service, "--queues", ",".join(chosen)]
     sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, name or service, settings))

@@ -14,7 +14,7 @@ from kombu import serialization
 from kombu.utils import json as kombu_json
 
 import celeryconfig
-from chassis.logs import configure_logs
+from chassis.logs import configure_logs, say_at_once
 from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import settings
 from tasks import topology
@@ -115,3 +115,7 @@ app.steps["consumer"].add(Ready)
 @signals.setup_logging.connect(weak=False)
 def _configure_logs(**_signal: Any) -> None:
     configure_logs(settings(), "worker")
+    # What Celery says in the handlers of signals it would print as it is. (Loaded by workers anyway, and by no relay.)
+    from celery.apps import worker as celerys_worker
+
+    celerys_worker.safe_say = lambda words, *_file: say_at_once(settings(), "worker", words)

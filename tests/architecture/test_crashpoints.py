@@ -68,7 +68,7 @@ def test_every_public_route_that_changes_something_is_a_place_for_the_gateway_to
 
 def process_of(command_line: str) -> str | None:
     """Its name in the table, of what may follow ``conveyor``; None for what needs no points."""
-    [*_, name] = sorted(each for each in [*leaves(cli), "flower"] if f"{command_line} ".startswith(f"{each} "))
+    [*_, name] = sorted(each for each in leaves(cli) if f"{command_line} ".startswith(f"{each} "))
     service = re.search(rf"\b(?:{'|'.join(APPS)})\b", command_line)
     return None if name in WITHOUT_POINTS else "-".join([name.removesuffix(" run")] + ([service[0]] if service else []))
 
@@ -78,7 +78,7 @@ def started_by_run(tmp_path: Path) -> Iterator[str]:
     for child in Children(Settings(broker_url="amqp://broker", workers=2, relays=2), tmp_path, set()).all():
         if child.name != "fork-server":
             command = " ".join(child.command)
-            yield command.partition(" -m conveyor ")[2] or command.partition(" -A tasks.app ")[2]
+            yield command.partition(" -m conveyor ")[2]
 
 
 def started_by_compose() -> Iterator[str]:
@@ -87,7 +87,7 @@ def started_by_compose() -> Iterator[str]:
         if service["image"].startswith("conveyor:"):
             begins = " ".join(service.get("entrypoint", ["conveyor"]))
             whole = " ".join([begins, *service.get("command", [])])
-            yield from (each.strip() for each in re.findall(r"(?:conveyor|tasks\.app) ([^&]+)", whole))
+            yield from (each.strip() for each in re.findall(r"conveyor ([^&]+)", whole))
 
 
 def leaves(command: click.Command, *path: str) -> Iterator[str]:
@@ -117,7 +117,7 @@ def test_every_process_that_compose_starts_is_in_the_table() -> None:
 def test_every_command_is_a_process_or_has_points_or_a_reason_for_having_none() -> None:
     kinds = {each.partition("-")[0] for each in NEIGHBOURS} - {"quarantine"}
     known = kinds | {"quarantine run"} | {each.process.partition(" --")[0] for each in COMMANDS} | set(WITHOUT_POINTS)
-    assert set(leaves(cli)) | {"flower"} == known, "COMMANDS or WITHOUT_POINTS of tests/crashpoints/points.py name each"
+    assert set(leaves(cli)) == known, "COMMANDS or WITHOUT_POINTS of tests/crashpoints/points.py name each"
 
 
 def test_every_part_of_the_sweepers_round_dies() -> None:
