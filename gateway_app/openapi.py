@@ -14,6 +14,7 @@ from chassis.documents import (
     Document,
     add_header,
     add_parameter,
+    prefill_what_is_required,
     pruned,
     template,
     text_header,
@@ -95,11 +96,18 @@ def merged(documents: dict[str, Document]) -> Document:
             "openapi": "3.1.0",
             "info": {"title": "Conveyor", "version": "0.1.0", "description": _ABOUT},
             "servers": [{"url": "/"}],
-            "tags": [tag for document in documents.values() for tag in document.get("tags", [])] + [_HEALTH_TAG],
+            "tags": _tags(paths, documents),
             "paths": {**paths, **_HEALTH},
             "components": components,
         }
     )
+
+
+def _tags(paths: dict[str, Any], documents: dict[str, Document]) -> list[Document]:
+    """What the operations are sorted by, in the order of the routes; none is empty."""
+    described = {tag["name"]: tag for document in documents.values() for tag in document.get("tags", [])}
+    used = [tag for item in paths.values() for operation in item.values() for tag in operation["tags"]]
+    return [_TAGS.get(name) or described[name] for name in dict.fromkeys(used)] + [_HEALTH_TAG]
 
 
 def _public(route: Route, operation: Document) -> Document:
@@ -115,6 +123,8 @@ def _public(route: Route, operation: Document) -> Document:
         _describe_waiting(operation)
     if route.method == "PATCH":
         add_parameter(operation, IF_MATCH)
+    prefill_what_is_required(operation)
+    operation["tags"] = [_TAG_OF.get(route.path.split("/")[1], tag) for tag in operation.get("tags", [])]
     return operation
 
 
@@ -125,6 +135,14 @@ def _describe_waiting(operation: Document) -> None:
         answers.setdefault("200", {**answers["202"], "description": "It has come to rest, or nothing had to be done"})
     for status in [each for each in answers if each.startswith("2")]:
         add_header(answers[status], "Preference-Applied", _APPLIED)
+
+
+#: To those outside a resource is a chapter, whatever service has it: by the first word of its path.
+_TAG_OF = {"orders": "orders", "customers": "customers", "check-availability": "products"}
+_TAGS = {
+    "orders": {"name": "orders", "description": "Orders, and what becomes of them"},
+    "customers": {"name": "customers", "description": "Who buys"},
+}
 
 
 def _health(summary: str, answers: dict[str, str]) -> Document:

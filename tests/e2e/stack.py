@@ -43,9 +43,9 @@ def until(
 class Stack:
     """One stack on disk: started, stopped, killed and started again, and looked at from outside."""
 
-    def __init__(self, state: Path, **settings: str) -> None:
-        """``settings`` by field name: ``embedded_broker="valkey"``."""
-        self.state = state
+    def __init__(self, state: Path, first_order: bool = False, **settings: str) -> None:
+        """``settings`` by field name: ``embedded_broker="valkey"``. ``first_order``: place the one of `make run`."""
+        self.state, self._first_order = state, first_order
         ports = free_ports()
         chosen = {"state_dir": str(state), "flower_basic_auth": FLOWER_LOGIN}
         chosen |= {name: str(next(ports)) for name in PORTS} | {name: f"127.0.0.1:{next(ports)}" for name in RELAYS}
@@ -58,7 +58,7 @@ class Stack:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it, and do not wait."""
         with self.output.open("ab") as output:
-            command = [PYTHON, "-m", "conveyor", "run", "--no-first-order"]
+            command = [PYTHON, "-m", "conveyor", "run", "--first-order" if self._first_order else "--no-first-order"]
             # A folder that is not the project's: what is found must be found through the settings.
             self.supervisor = subprocess.Popen(
                 command, env=self.environment, stdout=output, stderr=output, cwd=self.state.parent
