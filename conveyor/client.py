@@ -71,7 +71,8 @@ class Refused(GatewayError):
         rows = problem.get("errors")
         self.errors: list[JSON] = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
         fields = "".join("\n  " + printable(f"{row.get('field')}: {row.get('message')}") for row in self.errors)
-        trace = f"\n  correlation id: {problem['correlation_id']}" if problem.get("correlation_id") else ""
+        known = problem.get("correlation_id")
+        trace = "\n  " + printable(f"correlation id: {known}") if known else ""
         super().__init__(f"{self.detail} ({status} {self.code}){fields}{trace}")
 
     @property

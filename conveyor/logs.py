@@ -17,8 +17,8 @@ from conveyor.terminal import say
 TAIL = 1_000_000
 #: Seconds between two looks of --follow.
 PAUSE = 0.25
-#: Some servers colour what they write, whoever reads it.
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: Some servers colour what they write, whoever reads it, or end lines as Windows does.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r+$")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?")
 
 
@@ -81,7 +81,8 @@ def last_lines(files: Iterable[Path], count: int) -> Iterator[tuple[str, str]]:
 def _tail(file: Path, count: int) -> Iterable[str]:
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - TAIL))
-        return deque(opened.read().decode(errors="replace").rstrip("\n").split("\n"), maxlen=count)
+        written = opened.read().decode(errors="replace").removesuffix("\n")
+        return deque(written.split("\n") if written else (), maxlen=count)
 
 
 def new_lines(ends: dict[Path, int]) -> Iterator[tuple[str, str]]:

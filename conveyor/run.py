@@ -1,5 +1,6 @@
 """``conveyor run``: the whole of Conveyor on this machine, until Ctrl-C. ``conveyor reset`` forgets its data."""
 
+import json
 import os
 import shutil
 import signal
@@ -142,20 +143,18 @@ def _demonstrate(running: Settings, supervisor: Supervisor) -> dict[str, Any] | 
 
 def _next_steps(running: Settings, state: Path, order: dict[str, Any] | None) -> str:
     gateway = running.gateway_url
-    lines = ["What to try next:"]
+    lines = ["What to try next, in a second terminal:", "  source .venv/bin/activate", "  conveyor product list"]
     if order is not None:
-        line = {"product_id": order["items"][0]["product_id"], "quantity": 2}
-        body = f'{{"customer_id": "{order["customer_id"]}", "items": [{{"product_id": "{line["product_id"]}", '
-        body += f'"quantity": {line["quantity"]}}}]}}'
+        customer, product = order["customer_id"], order["items"][0]["product_id"]
+        body = json.dumps({"customer_id": customer, "items": [{"product_id": product, "quantity": 2}]})
         lines += [
-            f"  curl -s '{gateway}/products?limit=3'",
+            f"  conveyor order show {order['id']}",
+            f"  conveyor order place --customer {customer} --item {product}=2 --wait 5",
             f"  curl -s {gateway}/orders -H 'Content-Type: application/json' -H 'Prefer: wait=5' -d '{body}'",
-            f"  curl -s {gateway}/orders/{order['id']}/events",
-            f"  curl -s -X POST {gateway}/orders/{order['id']}/cancel",
+            f"  conveyor order cancel {order['id']}",
         ]
-    else:
-        lines += [f"  curl -s {gateway}/products", f"  curl -s {gateway}/health"]
     lines += [
+        f"Every request, to try out: {gateway}/docs",
         f"Flower, the tasks as they run: http://127.0.0.1:{running.flower_port}",
         f"Logs: {state / 'logs'}",
         _who_can_reach_it(running),

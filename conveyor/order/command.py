@@ -1,7 +1,6 @@
 """``conveyor order``."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -75,7 +74,7 @@ def place(
     context: click.Context,
     customer: str,
     items: Sequence[tuple[str, int]],
-    prices: Sequence[tuple[str, Decimal]],
+    prices: Sequence[tuple[str, str]],
     address: str | None,
     key: str | None,
     wait: int,
@@ -91,9 +90,10 @@ def place(
 
     Exit code: 0 the order was taken, 1 it was not, 2 a wrong command line, 3 it was taken, and rejected within --wait.
     """
-    unknown = {named for named, _ in prices} - {named for named, _ in items}
+    ordered = {named.casefold() for named, _ in items}
+    unknown = [named for named, _ in prices if named.casefold() not in ordered]
     if unknown:
-        raise click.BadParameter(f"{min(unknown)} is not one of the --item", param_hint="--price")
+        raise click.BadParameter(f"{unknown[0]} is not one of the --item", param_hint="--price")
     at = gateway()
     body: dict[str, Any] = {"customer_id": customer_id(at, customer), "items": lines(at, items, dict(prices))}
     if address:

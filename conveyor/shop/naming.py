@@ -1,13 +1,17 @@
 """People name customers by e-mail address and products by SKU; the gateway wants ids."""
 
+import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 import click
 
 from chassis.errors import ConveyorError
+from chassis.printable import printable
 from conveyor.client import JSON, Gateway
+
+#: An amount of money as the gateway takes it.
+_AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class NotFound(ConveyorError):
@@ -20,10 +24,10 @@ def customer_id(gateway: Gateway, named: str) -> str:
         return named
     found = gateway.get("/customers", email=named).body["items"]
     if not found:
-        raise NotFound(f"there is no customer {named}; `conveyor customer add` registers one")
+        raise NotFound(f"there is no customer {printable(named)}; `conveyor customer add` registers one")
     if len(found) > 1:
         listed = ", ".join(each["id"] for each in found)
-        raise NotFound(f"{len(found)} customers have the address {named}; name one by its id: {listed}")
+        raise NotFound(f"{len(found)} customers have the address {printable(named)}; name one by its id: {listed}")
     return str(found[0]["id"])
 
 
@@ -37,9 +41,13 @@ def find_product(gateway: Gateway, named: str) -> JSON:
         each for each in gateway.every("/products", q=named, limit=100) if each["sku"].casefold() == named.casefold()
     ]
     if not alike:
-        raise NotFound(f"there is no product {named}; `conveyor product list --search` finds one by a part of its name")
+        raise NotFound(
+            f"there is no product {printable(named)}; `conveyor product list --search` finds one by a part of its name"
+        )
     if len(alike) > 1:
-        raise NotFound(f"{named} could be {' or '.join(each['sku'] for each in alike)}: write it as it is there")
+        raise NotFound(
+            f"{printable(named)} could be {' or '.join(each['sku'] for each in alike)}: write it as it is there"
+        )
     return alike[0]
 
 
@@ -48,13 +56,14 @@ def product_id(gateway: Gateway, named: str) -> str:
     return named if _is_id(named) else str(find_product(gateway, named)["id"])
 
 
-def lines(gateway: Gateway, items: Sequence[tuple[str, int]], prices: Mapping[str, Decimal]) -> list[JSON]:
-    """The lines of an order as the gateway takes them. Raises NotFound, GatewayError."""
+def lines(gateway: Gateway, items: Sequence[tuple[str, int]], prices: Mapping[str, str]) -> list[JSON]:
+    """The lines of an order as the gateway takes them; ``prices`` by SKU or id. Raises NotFound, GatewayError."""
+    seen = {named.casefold(): price for named, price in prices.items()}
     asked: list[JSON] = []
     for named, quantity in items:
         line: JSON = {"product_id": product_id(gateway, named), "quantity": quantity}
-        if named in prices:
-            line["price"] = str(prices[named])
+        if named.casefold() in seen:
+            line["price"] = seen[named.casefold()]
         asked.append(line)
     return asked
 
@@ -71,19 +80,27 @@ class Item(click.ParamType[tuple[str, int]]):
         return named, int(quantity)
 
 
-class Price(click.ParamType[tuple[str, Decimal]]):
+class Amount(click.ParamType[str]):
+    """An amount of money as the gateway takes it: ``12.50``."""
+
+    name = "AMOUNT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _AMOUNT.fullmatch(value):
+            self.fail(f"{value!r} is not an amount, as in 12.50", param, ctx)
+        return value
+
+
+class Price(click.ParamType[tuple[str, str]]):
     """``SKU_OR_ID=AMOUNT``."""
 
     name = "SKU_OR_ID=AMOUNT"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Decimal]:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         named, sign, amount = value.rpartition("=")
-        try:
-            if not sign or not named:
-                raise InvalidOperation
-            return named, Decimal(amount)
-        except InvalidOperation:
+        if not sign or not named or not _AMOUNT.fullmatch(amount):
             self.fail(f"{value!r} is not a product and an amount, as in MUG-STONE=9.80", param, ctx)
+        return named, amount
 
 
 def _is_id(text: str) -> bool:

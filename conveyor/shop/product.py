@@ -1,33 +1,17 @@
 """``conveyor product``."""
 
-import re
-
 import click
 
 from conveyor.client import JSON
 from conveyor.shop import shown
-from conveyor.shop.naming import find_product
+from conveyor.shop.naming import Amount, find_product
 from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once, telling_what_is_allowed
 from conveyor.terminal import say, say_json
 
 STATUSES = ("active", "inactive", "discontinued")
 SORTS = ("created_at", "sku", "name", "price")
 
-#: As the gateway takes it.
-_AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?")
-
 Sku = click.argument("named", metavar="SKU|ID")
-
-
-class Amount(click.ParamType[str]):
-    """An amount of money as the gateway takes it: ``12.50``."""
-
-    name = "AMOUNT"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not _AMOUNT.fullmatch(value):
-            self.fail(f"{value!r} is not an amount, as in 12.50", param, ctx)
-        return value
 
 
 @click.group()

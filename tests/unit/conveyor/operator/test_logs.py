@@ -59,3 +59,17 @@ def test_following_gives_whole_lines_of_every_log_and_outlives_a_new_file(folder
         log.write("line\n")
     worker.write_text("anew\n")
     assert {next(lines), next(lines)} == {("sales", "half a line"), ("worker-sales", "anew")}
+
+
+def test_what_strangers_wrote_into_a_log_begins_no_line_and_moves_no_cursor(folder: Path, conveyor: Any) -> None:
+    forged = "2026-11-22 10:00:09 name=\x1b[2JAda\u2028sales | forged\x85\u202e, \x1b[31mred\x1b[0m\r\n"
+    (folder / "flower.log").write_bytes(forged.encode())
+    assert conveyor("logs", "flower").output == (
+        r"flower | 2026-11-22 10:00:09 name=\x1b[2JAda\u2028sales | forged\x85\u202e, red" + "\n"
+    )
+
+
+def test_a_log_without_a_line_shows_none(folder: Path, conveyor: Any) -> None:
+    (folder / "flower.log").write_text("")
+    (folder / "flower-2.log").write_text("first\n\nlast\n")
+    assert conveyor("logs", "flower").output.splitlines() == ["flower-2 | first", "flower-2 | ", "flower-2 | last"]

@@ -67,6 +67,11 @@ def test_an_order_is_placed_for_names_that_people_know(shop: Any, conveyor: Any)
     assert result.output == f"{ID}  Pending\nIt is under way: conveyor order watch {ID}\n"
 
 
+def test_a_price_belongs_to_its_item_however_the_sku_is_typed(shop: Any, conveyor: Any) -> None:
+    conveyor("order", "place", "--customer", "ada@example.com", "--item", "LAMP=2", "--price", "lamp=9.80")
+    assert sent(shop, "POST /orders")[0]["items"] == [{"product_id": LAMP, "quantity": 2, "price": "9.80"}]
+
+
 def test_ids_are_taken_as_they_are(shop: Any, conveyor: Any) -> None:
     conveyor("order", "place", "--customer", ADA, "--item", f"{LAMP}=2", "--address", "elsewhere")
     assert [asked for asked, _, _ in shop.asked] == ["POST /orders"]

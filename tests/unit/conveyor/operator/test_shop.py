@@ -104,6 +104,12 @@ def test_a_price_is_a_plain_decimal_number(conveyor: Any, price: str) -> None:
     assert conveyor("product", "add", "MUG", "--name", "Mug", f"--price={price}").exit_code == 2
 
 
+@pytest.mark.parametrize("price", ["1e2", "NaN", "-1", "٣"])
+def test_the_price_that_the_customer_saw_is_one_too(conveyor: Any, price: str) -> None:
+    result = conveyor("order", "place", "--customer", ID, "--item", "MUG-Stone=1", "--price", f"MUG-Stone={price}")
+    assert result.exit_code == 2
+
+
 def test_only_what_is_named_changes(shop: Any, conveyor: Any) -> None:
     conveyor("product", "change", "MUG-Stone", "--price", "10.50")
     assert sent(shop, f"PATCH /products/{ID}")[0] == {"price": "10.50"}
