@@ -163,6 +163,7 @@ def test_the_docs_page_needs_nothing_from_outside(name: str) -> None:
         with client.get(f"/docs/{asset}") as answer:
             assert answer.status_code == 200
     assert "<script>" not in page.text
+    assert "default-src 'self';" in page.headers["Content-Security-Policy"]
     with client.get("/docs/page.js") as script:
         assert "validatorUrl: null" in script.text
     with client.get("/docs/examples.js") as examples:
