@@ -4,9 +4,10 @@ Nothing else names a queue. A queue belongs to the service that consumes it: the
 Each queue has ``<queue>.dead`` behind it, for what never reached a step (an unknown task, a body that is no message).
 """
 
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 
 from chassis.settings import settings as _read_settings
+from chassis.sockets import GIVE_UP_AFTER, OPTIONS
 
 QUEUE_OF_TASK = {
     # place:  check, price, reserve, dispatch, confirm
@@ -70,6 +71,7 @@ broker_url = _settings.broker_url
 result_backend = _settings.redis_url or None
 redis_socket_timeout = 2
 redis_socket_connect_timeout = 1
+redis_socket_keepalive = True
 
 task_queues = [_queue(name) for name in sorted(set(QUEUE_OF_TASK.values()))]
 task_routes = {task: {"queue": queue} for task, queue in QUEUE_OF_TASK.items()}
@@ -92,11 +94,37 @@ worker_redirect_stdouts = False
 worker_soft_shutdown_timeout = 10
 worker_cancel_long_running_tasks_on_connection_loss = False
 
+# A worker that has lost its connection is back before RabbitMQ knows that the old one is dead. A control queue that is
+# exclusive would still be the old one's then, and the worker would end. RabbitMQ means to allow only durable others.
+control_queue_exclusive = False
+control_queue_durable = True
+
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
-broker_heartbeat = 30
+#: Seconds: the broker and we each say something within half of it, and give each other up after twice as long.
+broker_heartbeat = 5
 # One RabbitMQ queue for each power of two seconds; nothing here is ever delayed, so they need not be replicated.
 broker_native_delayed_delivery_queue_type = "classic"
 #: Seconds after which the stand-in broker gives a killed worker's messages to another.
 VISIBILITY_TIMEOUT = 60
-broker_transport_options = {"visibility_timeout": VISIBILITY_TIMEOUT} if STAND_IN else {}
+_TO_RABBITMQ = {
+    # Beside the heartbeats, which nobody reads while something else is waited for.
+    "socket_settings": OPTIONS,
+    # For each answer of the broker's that is waited for: to a declaration, say.
+    "read_timeout": GIVE_UP_AFTER,
+}
+_TO_STAND_IN = {
+    "visibility_timeout": VISIBILITY_TIMEOUT,
+    "socket_keepalive": True,
+    "socket_keepalive_options": OPTIONS,
+}
+broker_transport_options = _TO_STAND_IN if STAND_IN else _TO_RABBITMQ
+
+
+def connection_to(url: str, connect_timeout: float = 5.0, heartbeat: int = 0) -> Connection:
+    """A connection to a broker, opened on first use; one that went silent is noticed.
+
+    Whoever asks for a ``heartbeat`` (seconds) calls its ``heartbeat_check()`` at least that often.
+    """
+    options = _TO_STAND_IN if url.startswith(("redis://", "rediss://")) else _TO_RABBITMQ
+    return Connection(url, connect_timeout=connect_timeout, heartbeat=heartbeat, transport_options=options)

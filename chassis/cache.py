@@ -18,6 +18,7 @@ import structlog
 from chassis.errors import CacheAway
 from chassis.listening import Listener
 from chassis.resp import CommandConnection, Part
+from chassis.sockets import OPTIONS
 
 log = structlog.get_logger()
 
@@ -34,7 +35,12 @@ class Cache:
     def __init__(self, url: str, timeout: float) -> None:
         """``timeout`` in seconds holds for connecting and for each answer. Nothing connects yet."""
         pool = redis.ConnectionPool.from_url(
-            url, socket_timeout=timeout, socket_connect_timeout=timeout, socket_keepalive=True, protocol=2
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            socket_keepalive=True,
+            socket_keepalive_options=OPTIONS,
+            protocol=2,
         )
         self._make: Callable[[], Any] = lambda: pool.connection_class(**pool.connection_kwargs)
         self._timeout = timeout

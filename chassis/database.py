@@ -14,11 +14,12 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Dialect, MetaData, create_engine, event, make_url
+from sqlalchemy import Dialect, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.settings import Settings
+from chassis.sockets import POSTGRESQL
 
 #: Every constraint has a name, so that a migration can speak of it.
 NAMING = {
@@ -44,18 +45,28 @@ def open_database(service: str, settings: Settings, **info: Any) -> sessionmaker
 
     ``info`` is found again in every ``session.info``; the address of the service's relay is put there.
     """
-    url = make_url(settings.database_url(service)).set(drivername="postgresql+psycopg2")
-    engine = create_engine(
-        url,
+    engine = engine_of(
+        settings.database_url(service),
+        f"conveyor-{service}",
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=10,
-        connect_args={"connect_timeout": 5, "application_name": f"conveyor-{service}"},
     )
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
     relay = getattr(settings, f"{service}_relay")
     return sessionmaker(engine, expire_on_commit=False, info={"relay": relay, **info})
+
+
+def engine_of(url: str, name: str, connect_timeout: int = 5, **options: Any) -> Engine:
+    """An engine for this URL; PostgreSQL knows its connections by ``name``. What the URL says of a connection holds.
+
+    A connection that went silent is noticed, and no error tells the values that its statement was given.
+    """
+    parsed = make_url(url).set(drivername="postgresql+psycopg2")
+    arguments = {"connect_timeout": connect_timeout, "application_name": name, **POSTGRESQL}
+    unsaid = {key: value for key, value in arguments.items() if key not in parsed.query}
+    return create_engine(parsed, hide_parameters=True, connect_args=unsaid, **options)
 
 
 def _note_use(_connection: Any, record: Any) -> None:

@@ -9,6 +9,7 @@ import redis
 import structlog
 
 from chassis.errors import CacheAway
+from chassis.sockets import ASK_AFTER
 
 log = structlog.get_logger()
 
@@ -82,8 +83,16 @@ class Listener:
 
     def _read(self, connection: Any) -> None:
         try:
+            asked = False
             while True:
-                kind, name, _value = connection.read_response(timeout=None)
+                if not connection.can_read(timeout=ASK_AFTER):
+                    if asked:
+                        raise TimeoutError("Redis is silent")
+                    asked = True
+                    connection.send_command("PING", check_health=False)
+                    continue
+                asked = False
+                kind, name, *_value = connection.read_response(timeout=None)
                 with self._lock:
                     for ear in self._ears.get(name, ()):
                         if kind == b"subscribe":

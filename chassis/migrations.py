@@ -13,10 +13,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
-from sqlalchemy import MetaData, create_engine, make_url, text
+from sqlalchemy import MetaData, text
 
 from chassis import attempts, outbox, repairs
-from chassis.database import chassis_metadata
+from chassis.database import chassis_metadata, engine_of
 from chassis.errors import ConveyorError
 from chassis.settings import Settings, settings
 
@@ -75,7 +75,7 @@ def _passed(service: str, config: Config) -> list[str]:
 
 
 def _engine(service: str) -> sa.Engine:
-    return create_engine(make_url(settings().database_url(service)).set(drivername="postgresql+psycopg2"))
+    return engine_of(settings().database_url(service), "conveyor-migrate")
 
 
 def run(service: str, metadata: MetaData) -> None:

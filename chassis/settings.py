@@ -97,10 +97,14 @@ class Settings:
     )
     upstream_slow: float = _setting(1.0, "a service that takes longer for a request is slow", 0.01)
     database_pool: int = _setting(8, "database connections a process keeps at most", 1, 1_000)
-    statement_timeout: float = _setting(15.0, "PostgreSQL ends a statement after this", 0.1, 2_000_000)
-    lock_timeout: float = _setting(5.0, "PostgreSQL gives up waiting for a lock after this", 0.1, 2_000_000)
+    statement_timeout: float = _setting(
+        15.0, "PostgreSQL ends a statement after this; `migrate` sets it", 0.1, 2_000_000
+    )
+    lock_timeout: float = _setting(
+        5.0, "PostgreSQL gives up waiting for a lock after this; `migrate` sets it", 0.1, 2_000_000
+    )
     idle_in_transaction_timeout: float = _setting(
-        30.0, "PostgreSQL ends a transaction left idle for this", 0.1, 2_000_000
+        30.0, "PostgreSQL ends a transaction left idle for this; `migrate` sets it", 0.1, 2_000_000
     )
     redis_timeout: float = _setting(0.5, "how long a call to Redis may take before the fallback is used", 0.01)
     database_wait: float = _setting(300.0, "how long a step keeps its message while its database is away", 0)

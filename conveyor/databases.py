@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, Self
 
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from chassis.database import Fault, fault_of, transaction
+from chassis.database import Fault, engine_of, fault_of, transaction
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
 
@@ -75,9 +75,10 @@ class Databases:
             raise DatabaseDown(service, error.orig or error) from error
 
     def _engine(self, service: str) -> Engine:
-        url = make_url(self._settings.database_url(service)).set(drivername="postgresql+psycopg2")
-        arguments = {"connect_timeout": self._connect_timeout, "application_name": "conveyor-operator"}
-        return create_engine(url, pool_size=1, max_overflow=1, pool_pre_ping=True, connect_args=arguments)
+        url = self._settings.database_url(service)
+        return engine_of(
+            url, "conveyor-operator", self._connect_timeout, pool_size=1, max_overflow=1, pool_pre_ping=True
+        )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ batch, then wait). A message that no queue takes is returned by the broker, sinc
 is also given for a message that went nowhere.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,9 +15,10 @@ from amqp.exceptions import AMQPError
 from celery import Celery
 from kombu import Connection
 from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
 
-from celeryconfig import EXCHANGE, QUEUE_OF_TASK, STAND_IN
+from celeryconfig import EXCHANGE, QUEUE_OF_TASK, STAND_IN, broker_heartbeat, connection_to
 from chassis.errors import ConveyorError
 from chassis.json_text import write_json
 
@@ -24,6 +26,10 @@ log = structlog.get_logger()
 
 #: Seconds within which the broker must have confirmed a batch.
 CONFIRM_TIMEOUT = 5.0
+
+
+#: What a broker that cannot be reached, or is lost, raises.
+AWAY = (OSError, AMQPError, KombuError, RedisError)
 
 
 class Outgoing(NamedTuple):
@@ -63,14 +69,34 @@ class Publisher:
             for message in messages:
                 self._send(message)
             self._await_confirms()
-        except (OSError, AMQPError, KombuError) as error:
-            self.close()
-            raise BrokerAway(str(error) or type(error).__name__) from error
+        except AWAY as error:
+            raise self._away(error) from error
         if self._refused:
             # RabbitMQ remembers for each channel that a queue is full, and may forget to say when it is so no more:
             # not when its limit is taken away (rabbitmq-server#12206, mended only in 2024). A new channel asks anew.
             self.close()
         return self._refused
+
+    def check(self) -> None:
+        """For when there is nothing to send: make sure that the broker is there. Raises BrokerAway.
+
+        To be called every second or so: this also tells the broker that we are there.
+        """
+        try:
+            self._connect()
+            if STAND_IN:
+                self._channel.client.ping()
+                return
+            assert self._connection is not None
+            with contextlib.suppress(TimeoutError):  # it had nothing to say, as nearly always
+                self._connection.drain_events(timeout=0.001)
+            self._connection.heartbeat_check()
+        except AWAY as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> BrokerAway:
+        self.close()
+        return BrokerAway(str(error) or type(error).__name__)
 
     def close(self) -> None:
         """Drop the connection; the next publish opens another."""
@@ -78,13 +104,13 @@ class Publisher:
         if connection is not None:
             try:
                 connection.collect(socket_timeout=1)
-            except (OSError, AMQPError, KombuError) as error:
+            except AWAY as error:
                 log.debug("connection_dropped", error=str(error))
 
     def _connect(self) -> None:
         if self._channel is not None:
             return
-        self._connection = Connection(self._url, connect_timeout=CONFIRM_TIMEOUT)
+        self._connection = connection_to(self._url, CONFIRM_TIMEOUT, broker_heartbeat)
         self._channel = self._connection.channel()
         self._open, self._tag = {}, 0
         if not STAND_IN:

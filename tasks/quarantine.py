@@ -16,13 +16,13 @@ from uuid import UUID
 import msgspec
 import structlog
 from amqp.exceptions import AMQPError
-from kombu import Connection, Consumer
+from kombu import Consumer
 from kombu.exceptions import KombuError
 from kombu.message import Message
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from celeryconfig import STAND_IN, accept_content, dead_queue, task_queues
+from celeryconfig import STAND_IN, accept_content, broker_heartbeat, connection_to, dead_queue, task_queues
 from chassis.database import Fault, fault_of, open_database, storable, transaction
 from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import Settings
@@ -90,7 +90,7 @@ class Quarantine:
         # First the database: a message that is taken and given back counts as delivered once more.
         with transaction(self._sessions) as session:
             session.execute(text("SELECT 1"))
-        with Connection(self._settings.require("broker_url"), connect_timeout=5, heartbeat=30) as connection:
+        with connection_to(self._settings.require("broker_url"), heartbeat=broker_heartbeat) as connection:
             topology.check(connection)
             queues = [dead_queue(each.name) for each in task_queues]
             consumer = Consumer(

@@ -13,11 +13,10 @@ import time
 from collections.abc import Mapping
 
 import structlog
-from kombu import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from celeryconfig import QUEUE_OF_TASK
+from celeryconfig import QUEUE_OF_TASK, connection_to
 from chassis.database import Fault, fault_of, open_database, transaction
 from chassis.json_text import read_json
 from chassis.ready import say_ready
@@ -25,7 +24,7 @@ from chassis.settings import Settings
 from tasks import topology
 from tasks.app import app
 from tasks.bundles import Bundle, bundles
-from tasks.publisher import BrokerAway, Outgoing, Publisher
+from tasks.publisher import AWAY, BrokerAway, Outgoing, Publisher
 
 log = structlog.get_logger()
 
@@ -100,7 +99,8 @@ class Relay:
         """
         while not self._stopping.is_set():
             try:
-                self.round()
+                if not self.round():
+                    self._publisher.check()
                 say_ready(self._settings)
             except BrokerAway as error:
                 log.warning("broker_away", error=str(error))
@@ -122,11 +122,11 @@ class Relay:
         """Wait for the broker, and make sure that it has our queues. Raises TopologyMissing."""
         while not self._stopping.is_set():
             try:
-                with Connection(self._settings.broker_url, connect_timeout=5) as connection:
+                with connection_to(self._settings.broker_url) as connection:
                     topology.check(connection)
                 return
-            except OSError as error:
-                log.warning("broker_away", error=str(error))
+            except AWAY as error:
+                log.warning("broker_away", error=str(error) or type(error).__name__)
                 self._stopping.wait(REST)
 
     def stop(self) -> None:

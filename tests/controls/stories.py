@@ -25,6 +25,7 @@ def name(connection, _):
 event.listen(Engine, "connect", name)
 """
 
+
 def slow_work(module: str, step: str) -> str:
     """Its work takes a second, in which the broker can take notice of an acknowledgement that came too early."""
     return f"""
