@@ -40,7 +40,11 @@ def load(gateway: Gateway, file: Path = SAMPLE, *, concurrency: int = 4) -> Load
     A row that cannot be a product stops no other. Raises Unreadable; CatalogueError where a column is missing;
     GatewayError where the gateway is away.
     """
-    products, loaded = read_catalogue(bytes_of(file))
+    raw = bytes_of(file)
+    try:
+        products, loaded = read_catalogue(raw)
+    except CatalogueError as error:
+        raise CatalogueError(f"{file} is {error}") from None
     with progress("products", len(products)) as advance:
         for number, outcome in each(partial(_create, gateway), products.items(), concurrency):
             if outcome == "created":
@@ -63,7 +67,8 @@ def read_catalogue(raw: bytes) -> tuple[dict[int, JSON], Loaded]:
     header = [title.strip().lower() for title in next(records, Row(1, "", ())).fields]
     missing = [name for name in NEEDED if name not in header]
     if missing:
-        raise CatalogueError(f"The catalogue has no column {', '.join(missing)}; it needs {', '.join(NEEDED)}.")
+        plural = "s" * (len(missing) > 1)
+        raise CatalogueError(f"no catalogue: its first line does not name the column{plural} {', '.join(missing)}")
     products: dict[int, JSON] = {}
     loaded = Loaded()
     for row in records:

@@ -21,7 +21,7 @@ def catalogue() -> None:
     """
 
 
-@catalogue.command()
+@catalogue.command(short_help="Create the products of a CSV file.")
 @click.argument("file", type=click.Path(path_type=Path))
 def load(file: Path) -> None:
     """Create the products of FILE, a CSV with the columns sku, name, description, price, stock.

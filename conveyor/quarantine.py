@@ -41,7 +41,7 @@ def quarantine() -> None:
     """
 
 
-@quarantine.command()
+@quarantine.command(short_help="Bring dead letters into the quarantine.")
 def run() -> None:
     """Bring dead letters into the quarantine, until told to stop (SIGTERM).
 
@@ -78,7 +78,7 @@ def list_(settled: bool, limit: int, as_json: bool) -> None:
         say("The quarantine is empty." if settled else "No messages are waiting.")
 
 
-@quarantine.command()
+@quarantine.command(short_help="Show a message, whole.")
 @click.argument("message_id")
 @AsJson
 def show(message_id: str, as_json: bool) -> None:
@@ -101,7 +101,7 @@ def show(message_id: str, as_json: bool) -> None:
         say(f"{each['at']:%Y-%m-%d %H:%M:%S}: {each['action']} by {each['actor']}{why}")
 
 
-@quarantine.command()
+@quarantine.command(short_help="Send messages again.")
 @click.argument("message_ids", metavar="ID...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every message that waits.")
 @Actor

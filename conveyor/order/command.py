@@ -128,7 +128,7 @@ def show(order_id: UUID, as_json: bool) -> None:
     say(*shown.in_full(found, events))
 
 
-@order.command()
+@order.command(short_help="Print an order's events as they come.")
 @OrderId
 @click.option(
     "--timeout",

@@ -13,7 +13,7 @@ from conveyor.terminal import say
 from sales import service
 
 
-@click.command()
+@click.command(short_help="Give an order up, and undo all that was done for it.")
 @click.argument("order_id", metavar="ID", type=click.UUID)
 @click.option("--reason", required=True, help="Why it is given up, for the record.")
 @click.option("--actor", default=getpass.getuser, show_default="your user name", help="Who says so, for the record.")

@@ -12,7 +12,7 @@ from conveyor.terminal import say
 from sales import queries, service
 
 
-@click.command()
+@click.command(short_help="Let an order that needed attention go on.")
 @click.argument("order_id", metavar="ID", type=click.UUID)
 @click.option("--reason", help="Why it may go on, for the record.")
 @click.option("--actor", default=getpass.getuser, show_default="your user name", help="Who says so, for the record.")

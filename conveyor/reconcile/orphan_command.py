@@ -27,7 +27,7 @@ def orphan() -> None:
     """
 
 
-@orphan.command()
+@orphan.command(short_help="Let an order's parcel go out.")
 @OrderId
 @Reason
 @Actor
@@ -43,7 +43,7 @@ def keep(order_id: UUID, reason: str, actor: str) -> None:
     say(f"{order_id}: kept; its parcel goes on, its stock is gone")
 
 
-@orphan.command()
+@orphan.command(short_help="Stop an order's parcel, and give its stock back.")
 @OrderId
 @Reason
 @Actor

@@ -68,7 +68,7 @@ def show(named: str, as_json: bool) -> None:
     _show(_found(gateway(), named), as_json)
 
 
-@delivery.command()
+@delivery.command(short_help="Report what became of a parcel.")
 @Named
 @click.argument("status", type=click.Choice(REPORTS, case_sensitive=False))
 @click.option("--location", help="Where the parcel is.")

@@ -16,7 +16,9 @@ LARGEST_PAGE = 100
 PATIENCE = 5.0
 
 AsJson = click.option("--json", "as_json", is_flag=True, help="JSON, as the gateway has it.")
-Limit = click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+Limit = click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
+)
 After = click.option("--after", metavar="TIME", help="Made at this time or later; ISO 8601 with Z or an offset.")
 Before = click.option("--before", metavar="TIME", help="Made before this time.")
 OldestFirst = click.option("--oldest-first", is_flag=True, help="Newest first otherwise.")

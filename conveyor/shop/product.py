@@ -68,7 +68,9 @@ def show(named: str, as_json: bool) -> None:
 @click.option("--name", required=True, help="What customers read.")
 @click.option("--price", type=Amount(), required=True, help="Of one unit.")
 @click.option("--description", help="A text for customers.")
-@click.option("--stock", type=click.IntRange(min=0), default=0, show_default=True, help="Units that there are now.")
+@click.option(
+    "--stock", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Units that there are now."
+)
 @click.option(
     "--status", type=click.Choice(STATUSES[:2]), default=STATUSES[0], show_default=True, help="inactive: not sold yet."
 )

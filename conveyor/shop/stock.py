@@ -27,8 +27,8 @@ def stock() -> None:
     """
 
 
-@stock.command("list")
-@click.option("--below", type=click.IntRange(min=1), help="Only products with fewer units than this.")
+@stock.command("list", short_help="List the units in stock, the fewest first.")
+@click.option("--below", metavar="N", type=click.IntRange(min=1), help="Only products with fewer units than this.")
 @Limit
 @AsJson
 def list_(below: int | None, limit: int, as_json: bool) -> None:
@@ -51,7 +51,7 @@ def list_(below: int | None, limit: int, as_json: bool) -> None:
         say("No such product.")
 
 
-@stock.command()
+@stock.command(short_help="Show why a product's stock is what it is.")
 @Sku
 @Limit
 @AsJson
@@ -77,9 +77,11 @@ def ledger(named: str, limit: int, as_json: bool) -> None:
 
 @stock.command()
 @Sku
-@click.option("--add", type=_Units, help="Units that came in.")
-@click.option("--remove", type=_Units, help="Units that are gone.")
-@click.option("--counted", type=click.IntRange(min=0), help="Units that there are; the difference is booked.")
+@click.option("--add", metavar="N", type=_Units, help="Units that came in.")
+@click.option("--remove", metavar="N", type=_Units, help="Units that are gone.")
+@click.option(
+    "--counted", metavar="N", type=click.IntRange(min=0), help="Units that there are; the difference is booked."
+)
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @Key
 @AsJson
@@ -114,7 +116,7 @@ def adjust(
         say("It was booked before, under this key.")
 
 
-@stock.command()
+@stock.command(short_help="Ask whether so many units could be ordered now.")
 @click.argument("items", nargs=-1, required=True, type=Item())
 @AsJson
 @click.pass_context

@@ -136,9 +136,7 @@ def told(pattern: str) -> list[int]:
     return [int(each) for each in found.groups()]
 
 
-def test_an_idle_order_makes_as_many_round_trips_as_the_page_says(
-    system: System, heard: list[tuple[str, str]]
-) -> None:
+def test_an_idle_order_makes_as_many_round_trips_as_the_page_says(system: System, heard: list[tuple[str, str]]) -> None:
     body = idle(system, heard)
 
     order = system.order(body)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.errors import ConveyorError
 from conveyor.catalogue import SAMPLE, CatalogueError, load, read_catalogue
 from conveyor.client import Gateway
 from conveyor.replay.book import read_book
@@ -50,3 +51,18 @@ def test_the_sample_order_book_is_an_order_book_of_the_sample_catalogue() -> Non
         "credit note",
         "no product",
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"# Conveyor\n\ntext\n", "is no catalogue: its first line does not name the columns sku, name, price"),
+        (b"", "is empty"),
+    ],
+)
+def test_a_file_that_is_no_catalogue_is_said_in_one_line(tmp_path: Path, content: bytes, why: str) -> None:
+    file = tmp_path / "README.md"
+    file.write_bytes(content)
+    with pytest.raises(ConveyorError) as said:
+        load(Gateway("http://127.0.0.1:9"), file)
+    assert str(said.value) == f"{file} {why}"

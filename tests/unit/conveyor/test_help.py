@@ -39,6 +39,11 @@ def test_the_help_begins_with_a_sentence_and_fits_a_terminal(words: str) -> None
     assert [line for line in help_of(words).splitlines() if len(line) > 120] == []
 
 
+@pytest.mark.parametrize("words", [words for words in ALL if words.count(" ") > 1])
+def test_what_a_group_says_of_a_command_fits_its_line(words: str) -> None:
+    assert not ALL[words].get_short_help_str(64).endswith("...")
+
+
 @pytest.mark.parametrize("words", ALL)
 def test_every_option_says_what_it_is_for(words: str) -> None:
     silent = [each.name for each in ALL[words].params if isinstance(each, click.Option) and not each.help]
