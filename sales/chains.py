@@ -47,7 +47,7 @@ def resend(
 ) -> None:
     """Send the chain that is under way for an order once more, under its own kind and number.
 
-    Lock both rows first. ``attempts`` and ``sends`` are the counts from now on; left out, the count begins anew.
+    Lock the order first. ``attempts`` and ``sends`` are the counts from now on; left out, the count begins anew.
     ``anew`` when its earlier messages are known to be lost, so that the chain begins with this one.
     """
     if under_way.kind == "cancel":

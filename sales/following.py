@@ -110,12 +110,8 @@ def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[s
     """Which chain is under way for each of these, whose orders are locked: nobody else writes their saga rows then."""
     if not order_ids:
         return {}
-    found = session.execute(
-        select(order_sagas.c.order_id, order_sagas.c.kind, order_sagas.c.no)
-        .where(order_sagas.c.order_id.in_(order_ids))
-        .order_by(order_sagas.c.order_id)
-        .with_for_update()
-    )
+    columns = (order_sagas.c.order_id, order_sagas.c.kind, order_sagas.c.no)
+    found = session.execute(select(*columns).where(order_sagas.c.order_id.in_(order_ids)))
     return {row.order_id: (row.kind, row.no) for row in found}
 
 

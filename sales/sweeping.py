@@ -74,9 +74,7 @@ _CANDIDATES = text(
     (SELECT DISTINCT ON (kind) order_id FROM due WHERE quiet ORDER BY kind, sends, started_at DESC)
     """
 )
-_STILL_DUE = text(
-    f"WITH {_PROGRESS} {_DUE} AND order_id = ANY(CAST(:ids AS uuid[])) ORDER BY order_id FOR UPDATE OF order_sagas"
-)
+_STILL_DUE = text(f"WITH {_PROGRESS} {_DUE} AND order_id = ANY(CAST(:ids AS uuid[]))")
 
 _ASK = text(
     """

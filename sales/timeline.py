@@ -112,10 +112,8 @@ def announce(session: Session, statuses: Mapping[UUID, str]) -> None:
 
 
 def saga_of(session: Session, order_id: UUID) -> Any:
-    """The order's saga row, locked; lock the order first. None where there is none."""
-    return session.execute(
-        select(order_sagas).where(order_sagas.c.order_id == order_id).with_for_update()
-    ).one_or_none()
+    """The order's saga row. Lock the order first: nobody writes the row without. None where there is none."""
+    return session.execute(select(order_sagas).where(order_sagas.c.order_id == order_id)).one_or_none()
 
 
 def last_number(session: Session, order_id: UUID, kind: str) -> int:

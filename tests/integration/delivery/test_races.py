@@ -6,6 +6,7 @@ Each race is run again with its guard taken out, and must then be seen to go wro
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from threading import Barrier
 from typing import Any
 from uuid import UUID
@@ -236,15 +237,24 @@ def test_a_bundle_takes_its_deliveries_lowest_order_first(delivery_sessions: Ses
     assert insert_waits_for_the_lowest_and_has_made_none(delivery_sessions)
 
 
+def test_a_bundle_leaves_the_deliveries_of_others_to_others(delivery_sessions: Sessions) -> None:
+    ours, theirs = uuid7(), uuid7()
+    create(delivery_sessions, [ours, theirs])
+    lock = "SELECT FROM deliveries WHERE order_id = :id FOR UPDATE"
+    with transaction(delivery_sessions) as session:
+        service.cancel_delivery(session, [CancelDelivery(order_id=ours, no=1)])
+        assert not can_be_locked(delivery_sessions, lock, id=ours)
+        assert can_be_locked(delivery_sessions, lock, id=theirs)
+
+
 def test_control_a_bundle_that_takes_them_as_they_are_stored_holds_what_others_wait_for(
     delivery_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def as_they_are_stored(session: Session, condition: Any) -> list[models.Delivery]:
         rows = session.execute(select(deliveries).where(condition).order_by(text("ctid")).with_for_update())
-        return [
-            models.Delivery(each.id, each.order_id, DeliveryStatus(each.status), each.version, each.cancel_no, "Lyon")
-            for each in rows
-        ]
+        names = [each.name for each in fields(models.Delivery) if each.name != "moves"]
+        held = [models.Delivery(**{name: getattr(row, name) for name in names}) for row in rows]
+        return [replace(each, status=DeliveryStatus(each.status)) for each in held]
 
     monkeypatch.setattr(models, "_lock", as_they_are_stored)
     assert not waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: move(delivery_sessions, ids))

@@ -252,6 +252,18 @@ class TestMove:
         log = look(delivery_sessions, order_id)["log"]
         assert [each["status"] for each in log] == ["PENDING", "IN_TRANSIT", "FAILED", "IN_TRANSIT"]
 
+    def test_orders_of_a_bundle_become_what_each_was_asked_for(self, delivery_sessions: Sessions) -> None:
+        left, stays, cancelled, neighbour = (uuid7() for _ in range(4))
+        tell(delivery_sessions, *(create(each) for each in (left, stays, cancelled, neighbour)))
+        tell(delivery_sessions, cancel(cancelled), cancel(stays, outcome="refused"))
+        moves = [move(left, "IN_TRANSIT", 1), move(stays, "DELIVERED", 7), move(cancelled, "IN_TRANSIT", 1)]
+        tell(delivery_sessions, *moves)
+        tell(delivery_sessions, move(neighbour, "IN_TRANSIT", 1), move(left, "DELIVERED", 2))
+        seen = [look(delivery_sessions, each) for each in (left, stays, cancelled, neighbour)]
+        assert [(each["status"], len(each["log"])) for each in seen] == [
+            ("DELIVERED", 3), ("PENDING", 1), ("CANCELLED", 2), ("IN_TRANSIT", 2),
+        ]  # fmt: skip
+
     def test_an_order_without_a_delivery_cannot_be_moved(self, delivery_sessions: Sessions) -> None:
         [answer] = tell(delivery_sessions, move(uuid7(), "IN_TRANSIT", 1))
 

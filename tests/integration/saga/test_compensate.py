@@ -96,6 +96,20 @@ def test_a_rejected_order_holds_nothing_whatever_copy_of_its_chain_comes_late(wo
     assert (world.status(order), world.stock(lamp), world.violations()) == ("Rejected", 6, [])
 
 
+def test_a_lost_cancel_is_sent_again_though_messages_of_others_wait_to_be_sent(world: World) -> None:
+    lamp = world.add_product(stock=5)
+    order, other = world.place((lamp, 2)), world.place((lamp, 1))
+    world.settle()
+    world.cancel(order)
+    world.mail = []
+    with transaction(world.sessions["sales"]) as session:  # in the outbox, and not under way yet
+        sales.request_cancel(session, other, "test")
+    give_up(world, order)
+    world.settle()
+    assert [world.status(each) for each in (order, other)] == ["Cancelled", "Cancelled"]
+    assert (world.stock(lamp), world.violations()) == (5, [])
+
+
 class TestACancelWhoseSagaRowIsMissing:
     """Its number is lost with the row: a backup of another moment has taken the database's place, say."""
 

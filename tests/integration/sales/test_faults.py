@@ -4,6 +4,7 @@ import threading
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
@@ -49,6 +50,31 @@ def test_a_fault_is_kept_whole_and_its_order_flagged(shop: Shop) -> None:
     event = shop.timeline(order)[-1]
     assert (event["kind"], event["reason"], event["actor"]) == ("needs_attention", "KeyError: 'lines'", "conveyor")
     assert shop.saga(order).last_error == "KeyError: 'lines'"
+
+
+def test_no_other_order_is_touched(shop: Shop) -> None:
+    order, flagged, neighbour = shop.place(), shop.place(), shop.place()
+    other, found = fault(flagged["id"]), fault(order["id"])
+    record(shop, other)
+    before = [(shop.order(each), shop.saga(each)) for each in (flagged, neighbour)]
+    record(shop, found)
+    with transaction(shop.sessions) as session:
+        faults.replay_message(session, found.message_id, "ada")
+    assert [(shop.order(each), shop.saga(each)) for each in (flagged, neighbour)] == before
+    assert not shop.order(order)["needs_attention"]
+
+
+def test_of_an_order_with_another_message_the_other_one_s_reason_is_shown_once_one_is_replayed(shop: Shop) -> None:
+    order, neighbour = shop.place(), shop.place()
+    first, second = fault(order["id"]), fault(order["id"])
+    record(shop, first, fault(neighbour["id"]))
+    record(shop, msgspec.structs.replace(second, reason="the second's"))
+    before = shop.saga(neighbour)
+    with transaction(shop.sessions) as session:
+        faults.replay_message(session, second.message_id, "ada")
+    assert shop.saga(order).last_error == first.reason
+    assert shop.order(order)["needs_attention"]
+    assert shop.saga(neighbour) == before
 
 
 def test_the_same_message_again_is_counted_and_noted_once(shop: Shop) -> None:

@@ -134,6 +134,43 @@ class TestTwoCopiesOfALastStep:
         assert self.hear_at_once(shop) == ("In Transit", 2)
 
 
+class TestABundle:
+    """Of the last step: two workers have the same orders, in different turns."""
+
+    LOCK = "SELECT FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) FOR UPDATE"
+
+    def waits_for_the_lowest_and_holds_none(self, shop: Shop) -> bool:
+        """The lowest is the last to be stored."""
+        lowest, *above = sorted((shop.place() for _ in range(5)), key=lambda each: UUID(each["id"]))
+        shop.rows("UPDATE orders SET updated_at = now() WHERE id = :id RETURNING id", id=lowest["id"])
+        bundle = [about(each, "place", delivery=("PENDING", 1)) for each in [*reversed(above), lowest]]
+        with transaction(shop.sessions) as session:
+            session.execute(text(self.LOCK), {"ids": [lowest["id"]]})
+            with meanwhile(lambda: shop.hear(*bundle)) as heard:
+                until_somebody_waits_for(session, shop.sessions)
+                free = can_be_locked(shop.sessions, self.LOCK, ids=[each["id"] for each in above])
+                session.commit()
+            heard.result()
+        return free
+
+    def test_takes_its_orders_lowest_first(self, shop: Shop) -> None:
+        assert self.waits_for_the_lowest_and_holds_none(shop)
+
+    def test_control_as_they_are_stored_it_holds_what_another_waits_for(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        as_stored = str(models._LOCK_ORDERS).replace("ORDER BY id", "ORDER BY ctid")
+        monkeypatch.setattr(models, "_LOCK_ORDERS", text(as_stored))
+        assert not self.waits_for_the_lowest_and_holds_none(shop)
+
+    def test_leaves_the_orders_of_others_to_others(self, shop: Shop) -> None:
+        ours, theirs = shop.place(), shop.place()
+        with transaction(shop.sessions) as session:
+            following.update_order_statuses(session, [about(ours, "place", delivery=("PENDING", 1))])
+            assert not can_be_locked(shop.sessions, self.LOCK, ids=[ours["id"]])
+            assert can_be_locked(shop.sessions, self.LOCK, ids=[theirs["id"]])
+
+
 class TestGroupsWithTheSameOldKeys:
     """Two web processes get the same two requests, in different turns, whose keys are so old that they are free."""
 
@@ -141,7 +178,7 @@ class TestGroupsWithTheSameOldKeys:
         low, high = sorted((RequestKey("public", uuid7().hex, "d") for _ in range(2)), key=str)
         body = {"customer_id": UUID(shop.customer["id"]), "items": [{"product_id": shop.lamp, "quantity": 1}]}
         with transaction(shop.sessions) as session:
-            place_orders(session, [Draft(body, each, "c-1") for each in (low, high)])
+            place_orders(session, [Draft(body, each, "c-1") for each in (low, high)], wait=True)
             long_ago = datetime.now(UTC) - timedelta(days=400)
             made = {"key": [low.key, high.key], "then": long_ago}
             session.execute(text("UPDATE orders SET created_at = :then WHERE idempotency_key = ANY(:key)"), made)
@@ -149,7 +186,7 @@ class TestGroupsWithTheSameOldKeys:
 
         def group() -> list[Any]:
             with transaction(shop.sessions) as session:
-                return place_orders(session, [Draft(body, each, "c-2") for each in (high, low)])
+                return place_orders(session, [Draft(body, each, "c-2") for each in (high, low)], wait=True)
 
         with transaction(shop.sessions) as session:
             session.execute(text(lock), {"key": low.key})

@@ -349,6 +349,26 @@ class TestAnOutage:
         assert len(shop.sweep()) == 100
         assert len(shop.sweep()) == 3
 
+    def test_of_one_kind_is_probed_though_one_of_the_other_kind_was_a_moment_ago(self, shop: Shop) -> None:
+        cancelling = shop.finish(shop.place())
+        shop.cancel(cancelling)
+        shop.wait(301)
+        assert orders_in(shop.sweep()) == [str(cancelling)]
+        lost = shop.place()
+        shop.wait(45)
+        assert orders_in(shop.sweep()) == [str(lost)]
+
+    def test_sends_the_orders_first_that_wait_for_longest(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sweeping, "MOST", 2)
+        lost = [shop.place() for _ in range(4)]
+        for number, each in enumerate(lost):
+            with transaction(shop.sessions) as session:
+                earlier = order_sagas.c.deadline - timedelta(seconds=number)
+                session.execute(update(order_sagas).where(order_sagas.c.order_id == each).values(deadline=earlier))
+        shop.finish(shop.place())
+        shop.wait(40)
+        assert orders_in(shop.sweep()) == sorted(str(each) for each in lost[2:])
+
     def test_does_not_hide_behind_couriers_who_move_the_parcels_of_old_orders(self, shop: Shop) -> None:
         shipped = shop.finish(shop.place())
         lost = shop.place()
