@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency bench crashpoints chaos controls attacks browser endurance clean
+.PHONY: help run test lint reset latency bench crashpoints chaos controls mutants attacks browser endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -49,6 +49,9 @@ attacks: .venv/installed-dev ## Attack a running stack without a login: others m
 
 browser: .venv/installed-browser ## Try the pages out in a browser (needs chromium; minutes)
 	@.venv/bin/pytest tests/browser
+
+mutants: .venv/installed-dev ## Change SQL and locks one by one, and see what no test notices (needs RabbitMQ; half an hour)
+	@nice -n 15 .venv/bin/python -m tests.mutants.run $(or $(MUTANTS),--sql)
 
 clean: ## Remove .venv and what the tools have cached; data stays
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

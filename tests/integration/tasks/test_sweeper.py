@@ -539,6 +539,23 @@ class TestASilentParcel:
             step.execute(select(orders).where(orders.c.id == busy).with_for_update())
             return orders_in(shop.sweep()) == [str(silent)]
 
+    def test_leaves_the_orders_of_other_parcels_as_they_are(self, shop: Shop) -> None:
+        silent = shop.finish(shop.place())
+        shop.wait(86_401)
+        moving, waiting = shop.finish(shop.place()), shop.place()
+        assert orders_in(shop.sweep()) == [str(silent)]
+        assert [shop.order(each).delivery_asked_at for each in (moving, waiting)] == [None, None]
+        assert shop.order(silent).delivery_asked_at is not None
+
+    def test_is_asked_after_in_a_later_round_where_there_are_too_many(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweeping, "MOST", 2)
+        silent = [shop.finish(shop.place()) for _ in range(3)]
+        shop.wait(86_401)
+        assert [len(shop.sweep()) for _ in range(3)] == [2, 1, 0]
+        assert orders_in(shop.waiting()) == sorted(str(each) for each in silent)
+
     def test_is_asked_after_once_by_two_sweepers(self, shop: Shop) -> None:
         silent = shop.finish(shop.place())
         shop.wait(86_401)
