@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,14 @@ ORDER = UUID("0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4")
 def _configured_as_before() -> Iterator[None]:
     before, root = structlog.get_config(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     structlog.contextvars.clear_contextvars()  # a test of a request may have left its id
     yield
     structlog.configure(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
 
 
 def written(capsys: pytest.CaptureFixture[str], **facts: Any) -> str:
