@@ -8,6 +8,7 @@ from chassis.errors import ConveyorError
 from chassis.printable import printable
 from chassis.settings import Settings
 from conveyor.client import Gateway
+from conveyor.order.shown import happened
 
 PATIENCE = 30.0  # seconds until the order has to have ended
 CUSTOMER = {
@@ -38,7 +39,7 @@ def first_order(settings: Settings, say: Callable[[str], None], stopping: Callab
         order = gateway.get(f"/orders/{order['id']}").body
         events = list(gateway.every(f"/orders/{order['id']}/events"))
         for event in events[told:]:
-            say(printable(_told(event, time.monotonic() - began)))
+            say(printable(happened(event, events[0]["at"])))
         told = len(events)
         if order["status"] != "Pending" or stopping():
             return dict(order)
@@ -51,8 +52,3 @@ def _something_in_stock(gateway: Gateway) -> dict[str, Any]:
         if product["status"] == "active" and product["stock_quantity"] > 0:
             return product
     raise ConveyorError("no product of the catalogue is in stock")
-
-
-def _told(event: dict[str, Any], seconds: float) -> str:
-    move = f"{event['from_status'] or ''} -> {event['to_status']}" if event.get("to_status") else ""
-    return f"  {seconds * 1000:6.0f} ms  {event['kind']:<24} {move} {event.get('reason') or ''}".rstrip()

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
 import click
 from sqlalchemy.orm import Session, sessionmaker
@@ -57,21 +58,25 @@ def run() -> None:
 
 @quarantine.command("list")
 @click.option("--all", "settled", is_flag=True, help="Include messages that were replayed or dropped.")
+@click.option("--order", "order_id", metavar="ID", type=click.UUID, help="Only messages about this order.")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many to show, newest first."
 )
 @AsJson
-def list_(settled: bool, limit: int, as_json: bool) -> None:
+def list_(settled: bool, limit: int, order_id: UUID | None, as_json: bool) -> None:
     """List the messages that wait for somebody, newest first.
+
+    An order may need attention without a message here: `conveyor order list --attention` says which do, and why.
 
     \b
       conveyor quarantine list
       conveyor quarantine list --all --limit 1000 --json
+      conveyor quarantine list --order 0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10
     """
     with asking(_sessions()) as session:
-        rows = queries.quarantined(session, settled=settled, limit=limit)
+        rows = queries.quarantined(session, settled=settled, limit=limit, order_id=order_id)
     if as_json:
-        say_json([dict(row._mapping) for row in rows])
+        say_json(rows)
     elif rows:
         say(*_table(rows))
     else:
@@ -181,9 +186,9 @@ def _sessions() -> sessionmaker[Session]:
 def _table(rows: Iterable[Any]) -> Iterable[str]:
     yield "  ".join(f"{name.replace('_', ' '):{width}}" for name, width in COLUMNS.items()) + "  reason"
     for row in rows:
-        cells = {**row._mapping, "last_seen": f"{row.last_seen:%Y-%m-%d %H:%M:%S}"}
+        cells = {**row, "last_seen": f"{row['last_seen']:%Y-%m-%d %H:%M:%S}"}
         shown = "  ".join(f"{cells[name] or '-'!s:{width}}" for name, width in COLUMNS.items())
-        yield f"{shown}  {' '.join(row.reason.split())}"
+        yield f"{shown}  {' '.join(row['reason'].split())}"
 
 
 def _in_lines(name: str, value: object) -> list[str]:

@@ -30,12 +30,13 @@ class CatalogueEntry(Struct, frozen=True):
     """A product as the catalogue has it at this moment; ``price`` is for one unit."""
 
     product_id: UUID
+    sku: str
     name: str
     price: Decimal
 
 
 class Availability(Struct, frozen=True):
-    """The answer: ``catalogue`` has every product of the order once, and only when the outcome is ok."""
+    """The answer: ``catalogue`` has every product of the order once; of a refused order those that there are."""
 
     order_id: UUID
     outcome: Outcome = "ok"

@@ -40,9 +40,10 @@ def check_availability(session: Session, orders: Sequence[CheckAvailability]) ->
 
 def _availability(order_id: UUID, wanted: Mapping[UUID, int], known: Mapping[UUID, Product]) -> Availability:
     refusal = _summary(queries.why_not_order(each, known.get(each), quantity) for each, quantity in wanted.items())
+    products = [known[each] for each in wanted if each in known]
+    catalogue = [CatalogueEntry(each.id, each.sku, each.name, each.price) for each in products]
     if refusal:
-        return Availability(order_id, "refused", refusal.reason, refusal.detail)
-    catalogue = [CatalogueEntry(each, known[each].name, known[each].price) for each in wanted]
+        return Availability(order_id, "refused", refusal.reason, refusal.detail, catalogue)
     return Availability(order_id, catalogue=catalogue)
 
 

@@ -5,17 +5,20 @@ Takes a session, never commits. Nothing is ever deleted from the quarantine: a m
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from chassis.causes import without_values
 from chassis.outbox import Link, enqueue
 from sales import saga
+from sales.attention import SENTENCES, Cause
 from sales.errors import NotReplayable
 from sales.messages import DeadLetter, Fault, FaultRecorded
-from sales.models import lock_orders, order_sagas, orders, quarantine, quarantine_actions
+from sales.models import lock_orders, orders, quarantine, quarantine_actions
 from sales.queries import orders_of, quarantined_message, readable_id, waiting_about
 from sales.timeline import Event, add_events, last_number, saga_of, saga_sent_again
 
@@ -36,11 +39,11 @@ def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecord
             task=fault.task,
             body=fault.body,
             headers=fault.headers,
-            reason=fault.reason,
+            reason=without_values(fault.reason),  # a worker of the release before tells them
             count=fault.count,
         )
         if order_id in known:
-            flag(session, known[order_id], f"fault:{fault.message_id}", fault.reason, fault.correlation_id)
+            flag(session, known[order_id], f"fault:{fault.message_id}", Cause.STEP_FAILED, fault.correlation_id)
     return [FaultRecorded(order_id=each.order_id) for each in faults]
 
 
@@ -81,7 +84,7 @@ def keep_dead_letter(session: Session, letter: DeadLetter) -> None:
         count=letter.count,
     )
     for row in known.values():
-        flag(session, row, f"fault:{message_id}", letter.reason, None)
+        flag(session, row, f"fault:{message_id}", Cause.DEAD_LETTERED, None)
 
 
 def replay_message(session: Session, message_id: str, actor: str) -> bool:
@@ -110,17 +113,16 @@ def drop_message(session: Session, message_id: str, actor: str, reason: str) -> 
     return _settle(session, message_id, "dropped", actor, reason)
 
 
-def flag(session: Session, order: Row[Any], what: str, reason: str, correlation_id: str | None) -> None:
-    """Somebody has to look at this order. ``what`` tells one cause from the next; the same one is noted once."""
+def flag(session: Session, order: Row[Any], what: str, cause: Cause, correlation_id: str | None) -> None:
+    """Somebody has to look at this order. ``what`` tells one event from the next; the same one is noted once."""
     session.execute(
         update(orders)
         .where(orders.c.id == order.id)
         .values(needs_attention=True, version=orders.c.version + 1, updated_at=func.now())
     )
-    session.execute(update(order_sagas).where(order_sagas.c.order_id == order.id).values(last_error=reason))
     number = zlib.crc32(what.encode()) & 0x7FFFFFFF
-    noted = Event(order.id, "needs_attention", number, "conveyor", order.status, order.status, reason, correlation_id)
-    add_events(session, [noted])
+    noted = Event(order.id, "needs_attention", number, "conveyor", order.status, order.status)
+    add_events(session, [replace(noted, code=cause, reason=SENTENCES[cause], correlation_id=correlation_id)])
 
 
 def _settle(session: Session, message_id: str, state: str, actor: str, reason: str | None) -> bool:
@@ -157,8 +159,6 @@ def _clear(session: Session, order: Row[Any], actor: str) -> None:
     if under_way is not None and under_way.deadline is not None:
         saga_sent_again(session, order.id, under_way.outbox_id, attempts=0, sends=0)
     other = waiting_about(session, order.id)
-    if other is not None:
-        session.execute(update(order_sagas).where(order_sagas.c.order_id == order.id).values(last_error=other.reason))
     session.execute(
         update(orders)
         .where(orders.c.id == order.id)

@@ -103,7 +103,8 @@ class _Following:
         reason = message.detail or message.reason
         if kind == "delivery" and to == self.status:
             reason = f"the delivery is {self.delivery_status}"
-        self.events.append(Event(self.row.id, kind, number, actor, self.status, to, reason, message.correlation_id))
+        event = Event(self.row.id, kind, number, actor, self.status, to, reason, message.correlation_id, message.reason)
+        self.events.append(event)
 
 
 def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[str, int]]:

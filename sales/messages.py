@@ -13,15 +13,19 @@ Outcome = Literal["ok", "refused"]
 
 
 class CatalogueEntry(Struct, frozen=True):
-    """A product as the catalogue has it; ``price`` is for one unit."""
+    """A product as the catalogue has it; ``price`` is for one unit. The release before tells no SKU."""
 
     product_id: UUID
     name: str
     price: Decimal
+    sku: str | None = None
 
 
 class InventoryResponse(Struct, frozen=True, kw_only=True):
-    """Can every line be filled, and at what price: the answer to an order's check."""
+    """Can every line be filled, and at what price: the answer to an order's check.
+
+    ``catalogue`` has every product of the order once; of a refused order those that there are, or none.
+    """
 
     order_id: UUID
     correlation_id: str | None = None

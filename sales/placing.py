@@ -196,14 +196,19 @@ def _begin(session: Session, made: Iterable[tuple[Row[Any], Draft]]) -> dict[UUI
         ],
     )
     return {
-        each.order.id: Placed({**each.order._mapping, "items": each.items, "attention_reason": None}, replayed=False)
+        each.order.id: Placed({**each.order._mapping, "items": each.items, **_UNEXPLAINED}, replayed=False)
         for each in beginnings
     }
 
 
+#: Nothing has happened to a new order that would have to be explained.
+_UNEXPLAINED = {"reason_detail": None, "attention": None, "attention_reason": None}
+
+
 def _items(order_id: UUID, draft: Draft) -> list[dict[str, Any]]:
     """An order's lines as they are stored, without name and price: a price here is what the customer saw."""
-    return [{"order_id": order_id, "product_name": None, "price": None, **line} for line in draft.body["items"]]
+    unknown = {"sku": None, "product_name": None, "price": None}
+    return [{"order_id": order_id, **unknown, **line} for line in draft.body["items"]]
 
 
 def _if_made_before(session: Session, draft: Draft, otherwise: AppError | RowHeld) -> Placed | AppError | RowHeld:

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from chassis.database import recordset
 from sales.messages import InventoryResponse, Recorded
 from sales.status import OrderStatus
 from sales.timeline import Event, add_events, announce, close_sagas
@@ -50,7 +51,7 @@ class _Pricing:
 
     def __init__(self) -> None:
         self.totals: dict[UUID, Decimal] = {}
-        self.lines: list[tuple[int, str, Decimal]] = []
+        self.lines: list[tuple[int, str | None, str, Decimal]] = []
         self.correlation_ids: dict[UUID, str | None] = {}
 
     def add(self, response: InventoryResponse, lines: list[Row[Any]]) -> None:
@@ -61,7 +62,7 @@ class _Pricing:
         )
         for line in lines:
             entry = entries[line.product_id]
-            self.lines.append((line.line_id, entry.name, entry.price))
+            self.lines.append((line.line_id, entry.sku, entry.name, entry.price))
 
 
 # The lines never change once the order is there, but for the prices: they are written here, and only together with the
@@ -101,6 +102,7 @@ def _refusal(response: InventoryResponse, lines: list[Row[Any]]) -> InventoryRes
                 outcome="refused",
                 reason="price_changed",
                 detail=detail,
+                catalogue=response.catalogue,
             )
     return None
 
@@ -108,9 +110,9 @@ def _refusal(response: InventoryResponse, lines: list[Row[Any]]) -> InventoryRes
 # Arrays and no recordset: of an array the planner knows how many rows it makes, and looks that many orders up.
 _WRITE_PRICES = text(
     "WITH priced AS ("
-    " UPDATE order_items SET product_name = v.name, price = v.price"
-    " FROM unnest(CAST(:line_ids AS bigint[]), CAST(:names AS text[]), CAST(:prices AS numeric[]))"
-    " AS v (id, name, price) WHERE order_items.id = v.id)"
+    " UPDATE order_items SET sku = v.sku, product_name = v.name, price = v.price"
+    " FROM unnest(CAST(:line_ids AS bigint[]), CAST(:skus AS text[]), CAST(:names AS text[]),"
+    " CAST(:prices AS numeric[])) AS v (id, sku, name, price) WHERE order_items.id = v.id)"
     " UPDATE orders SET total_amount = v.total, version = version + 1, updated_at = now()"
     " FROM unnest(CAST(:ids AS uuid[]), CAST(:totals AS numeric[])) AS v (id, total) WHERE orders.id = v.id"
 )
@@ -119,9 +121,9 @@ _WRITE_PRICES = text(
 def _write_prices(session: Session, pricing: _Pricing) -> None:
     if not pricing.totals:
         return
-    line_ids, names, prices = map(list, zip(*pricing.lines, strict=True))
+    line_ids, skus, names, prices = map(list, zip(*pricing.lines, strict=True))
     ids, totals = list(pricing.totals), list(pricing.totals.values())
-    lines = {"line_ids": line_ids, "names": names, "prices": prices}
+    lines = {"line_ids": line_ids, "skus": skus, "names": names, "prices": prices}
     session.execute(_WRITE_PRICES, {"ids": ids, "totals": totals, **lines})
     add_events(
         session,
@@ -139,6 +141,26 @@ def _write_prices(session: Session, pricing: _Pricing) -> None:
             for order_id, total in pricing.totals.items()
         ],
     )
+
+
+# A rejected order has no prices, but its lines are shown like any other's.
+_NAME_LINES = text(
+    "UPDATE order_items SET sku = v.sku, product_name = v.name"
+    " FROM json_to_recordset(:named) AS v (order_id uuid, product_id uuid, sku text, name text)"
+    " WHERE order_items.order_id = v.order_id AND order_items.product_id = v.product_id"
+    " AND order_items.order_id = ANY(CAST(:ids AS uuid[]))"
+)
+
+
+def _name_lines(session: Session, refusals: list[InventoryResponse]) -> None:
+    named = [
+        {"order_id": each.order_id, "product_id": entry.product_id, "sku": entry.sku, "name": entry.name}
+        for each in refusals
+        for entry in each.catalogue
+    ]
+    if named:
+        ids = [each.order_id for each in refusals]
+        session.execute(_NAME_LINES, {"named": recordset(named), "ids": ids})
 
 
 def _reject(session: Session, refusals: list[InventoryResponse]) -> None:
@@ -164,10 +186,12 @@ def _reject(session: Session, refusals: list[InventoryResponse]) -> None:
                 S.REJECTED,
                 each.detail or each.reason,
                 each.correlation_id,
+                each.reason,
             )
             for each in refusals
         ],
     )
+    _name_lines(session, refusals)
     ids = [each.order_id for each in refusals]
     close_sagas(session, ids, at_last_step=False)
     announce(session, dict.fromkeys(ids, S.REJECTED))

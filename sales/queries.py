@@ -4,20 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Text, cast, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Text, cast, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from chassis.causes import without_values
 from chassis.notation import moment
 from chassis.paging import page, read_cursor, write_cursor
+from sales.attention import SENTENCES, attentions, cause_noted
 from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
-from sales.models import customers, order_events, order_items, order_sagas, orders, quarantine, quarantine_actions
+from sales.models import customers, order_events, order_items, orders, quarantine, quarantine_actions
+from sales.status import reason_detail
 
 #: Orders and their lines in one statement.
 _ORDERS = text("""
     SELECT id, customer_id, status, reason, total_amount, currency, delivery_address, delivery_status, needs_attention,
         version, created_at, updated_at, (
             SELECT coalesce(json_agg(json_build_object(
-                'product_id', product_id, 'product_name', product_name, 'quantity', quantity, 'price', price::text
+                'product_id', product_id, 'sku', sku, 'product_name', product_name, 'quantity', quantity,
+                'price', price::text
             ) ORDER BY id), '[]')
             FROM order_items WHERE order_id = orders.id
         ) AS items
@@ -37,40 +41,44 @@ def orders_with_items(session: Session | Connection, order_ids: Sequence[UUID]) 
     """``order_with_items`` for each of these; one that is not there is an OrderNotFound in its place."""
     asked = [str(each) for each in order_ids]
     rows = session.execute(_ORDERS, {"order_ids": asked}).all()
-    reasons = _attention_reasons(session, [row.id for row in rows if row.needs_attention])
-    found = {str(row.id): {**row._mapping, "attention_reason": reasons.get(row.id)} for row in rows}
+    found = {str(order["id"]): order for order in _explained(session, rows)}
     return [found.get(name) or OrderNotFound(each) for name, each in zip(asked, order_ids, strict=True)]
 
 
 def with_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """These orders, each with its lines in the order in which they were given, and why it needs attention."""
-    reasons = _attention_reasons(session, [row.id for row in rows if row.needs_attention])
+    """These orders, each with its lines in the order in which they were given, and why it is what it is."""
     items: dict[UUID, list[Any]] = {row.id: [] for row in rows}
     found = session.execute(
         select(order_items).where(order_items.c.order_id.in_(list(items))).order_by(order_items.c.id)
     )
     for item in found:
         items[item.order_id].append(item)
-    return [{**row._mapping, "items": items[row.id], "attention_reason": reasons.get(row.id)} for row in rows]
+    return [{**order, "items": items[order["id"]]} for order in _explained(session, rows)]
 
 
-def _attention_reasons(session: Session | Connection, order_ids: list[UUID]) -> dict[UUID, str]:
-    """Why somebody has to look at these flagged orders: what stopped the chain, else what was noted last."""
+def _explained(session: Session | Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """These orders, each with why it is what it is, and why it needs attention, in words: None where it is not so."""
+    flagged = attentions(session, [row.id for row in rows if row.needs_attention])
+    details = _reason_details(session, [row.id for row in rows if row.reason])
+    explained = []
+    for row in rows:
+        attention = flagged.get(row.id)
+        why = {"attention": attention, "attention_reason": attention and attention.detail}
+        explained.append({**row._mapping, "reason_detail": reason_detail(row.reason, details.get(row.id)), **why})
+    return explained
+
+
+_REASON_DETAILS = text(
+    "SELECT DISTINCT ON (order_id) order_id, reason FROM order_events WHERE order_id = ANY(CAST(:ids AS uuid[]))"
+    " AND kind IN ('rejected', 'cancel_requested', 'compensate_requested') ORDER BY order_id, id DESC"
+)
+
+
+def _reason_details(session: Session | Connection, order_ids: list[UUID]) -> dict[UUID, str]:
+    """What was noted when these orders were rejected, or asked to be cancelled."""
     if not order_ids:
         return {}
-    noted = (
-        select(order_events.c.reason)
-        .where(order_events.c.order_id == orders.c.id, order_events.c.kind == "needs_attention")
-        .order_by(order_events.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    found = session.execute(
-        select(orders.c.id, func.coalesce(order_sagas.c.last_error, noted).label("reason"))
-        .join_from(orders, order_sagas, isouter=True)
-        .where(orders.c.id.in_(order_ids))
-    )
-    return {row.id: row.reason for row in found}
+    return {row.order_id: row.reason for row in session.execute(_REASON_DETAILS, {"ids": order_ids})}
 
 
 def list_orders(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,14 +107,22 @@ def list_orders(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
     return {**listed, "items": with_items(session, listed["items"])}
 
 
-def events_of(session: Session, order_id: UUID) -> list[Row[Any]]:
+def events_of(session: Session, order_id: UUID) -> list[dict[str, Any]]:
     """An order's timeline, oldest first. Raises OrderNotFound."""
     found = session.execute(
         select(order_events).where(order_events.c.order_id == order_id).order_by(order_events.c.id)
     ).all()
     if not found:
         raise OrderNotFound(order_id)
-    return list(found)
+    return [_readable(event) for event in found]
+
+
+def _readable(event: Row[Any]) -> dict[str, Any]:
+    """An event as everybody may see it: what the release before noted of a fault holds what is nobody's business."""
+    if event.kind != "needs_attention":
+        return dict(event._mapping)
+    cause = cause_noted(event.code, event.reason)
+    return {**event._mapping, "code": cause, "reason": SENTENCES[cause]}
 
 
 def customer(session: Session, customer_id: UUID) -> Row[Any]:
@@ -117,10 +133,19 @@ def customer(session: Session, customer_id: UUID) -> Row[Any]:
     return row
 
 
-def quarantined(session: Session, *, settled: bool, limit: int) -> list[Row[Any]]:
-    """The messages in the quarantine that wait for somebody, or with ``settled`` all of them, newest first."""
+def quarantined(session: Session, *, settled: bool, limit: int, order_id: UUID | None = None) -> list[dict[str, Any]]:
+    """The messages in the quarantine that wait for somebody, or with ``settled`` all of them, newest first; with
+    ``order_id`` those that speak of this order."""
     query = select(quarantine).order_by(quarantine.c.last_seen.desc(), quarantine.c.message_id).limit(limit)
-    return list(session.execute(query if settled else query.where(quarantine.c.state == "waiting")))
+    if order_id is not None:
+        query = query.where(_about(order_id))
+    rows = session.execute(query if settled else query.where(quarantine.c.state == "waiting"))
+    return [_without_values(row) for row in rows]
+
+
+def _without_values(message: Row[Any]) -> dict[str, Any]:
+    """A message of the quarantine; what the release before noted of a fault held people's names and addresses."""
+    return {**message._mapping, "reason": without_values(message.reason)}
 
 
 def waiting_messages(session: Session) -> list[str]:
@@ -144,7 +169,8 @@ def list_quarantine(session: Session, filters: Mapping[str, Any]) -> dict[str, A
         seen = tuple_(*read_cursor(filters["cursor"], moment, str))
         query = query.where(tuple_(quarantine.c.last_seen, quarantine.c.message_id) < seen)
     rows = session.execute(query).all()
-    return page(rows, filters["limit"], lambda row: write_cursor(row.last_seen.isoformat(), row.message_id))
+    found = page(rows, filters["limit"], lambda row: write_cursor(row.last_seen.isoformat(), row.message_id))
+    return {**found, "items": [_without_values(row) for row in found["items"]]}
 
 
 def quarantined_message(session: Session, message_id: str) -> Row[Any]:
@@ -163,7 +189,7 @@ def message_in_full(session: Session, message_id: str) -> dict[str, Any]:
     message = quarantined_message(session, message_id)
     flagged = select(orders.c.id).where(orders.c.id.in_(orders_of(message)), orders.c.needs_attention)
     return {
-        **message._mapping,
+        **_without_values(message),
         "actions": actions_on(session, message_id),
         "flagged_orders": sorted(session.execute(flagged).scalars()),
     }
@@ -186,15 +212,16 @@ def readable_id(order_id: object) -> UUID | None:
 
 
 def waiting_about(session: Session, order_id: UUID) -> Any:
-    """The newest message in the quarantine that waits and speaks of this order: its id and reason; None for none."""
+    """The newest message in the quarantine that waits and speaks of this order: its id; None for none."""
+    query = select(quarantine.c.message_id).where(quarantine.c.state == "waiting", _about(order_id))
+    return session.execute(query.order_by(quarantine.c.last_seen.desc()).limit(1)).first()
+
+
+def _about(order_id: UUID) -> ColumnElement[bool]:
+    """The messages of the quarantine that speak of this order."""
     # A message of several orders has no order of its own; few of those wait at a time.
     in_bundle = quarantine.c.order_id.is_(None) & cast(quarantine.c.body, Text).contains(str(order_id))
-    query = (
-        select(quarantine.c.message_id, quarantine.c.reason)
-        .where(quarantine.c.state == "waiting", (quarantine.c.order_id == order_id) | in_bundle)
-        .order_by(quarantine.c.last_seen.desc())
-    )
-    return session.execute(query.limit(1)).first()
+    return (quarantine.c.order_id == order_id) | in_bundle
 
 
 def actions_on(session: Session, message_id: str) -> list[Row[Any]]:

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from chassis.fields import Body, Count, Id, Mail, Moment, Money, Several, Text, WholeNumber
 from chassis.paging import LARGEST_PAGE
+from sales.attention import Cause
 from sales.status import OrderStatus
 
 STATUSES = [each.value for each in OrderStatus]
@@ -18,6 +19,7 @@ CUSTOMER = {
 }
 ITEM = {
     "product_id": "0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10",
+    "sku": "LAMP-READ",
     "product_name": "Reading lamp",
     "quantity": 2,
     "price": "12.50",
@@ -27,12 +29,14 @@ ORDER = {
     "customer_id": CUSTOMER["id"],
     "status": "Pending Shipment",
     "reason": None,
+    "reason_detail": None,
     "total_amount": "25.00",
     "currency": "EUR",
     "delivery_address": CUSTOMER["address"],
     "delivery_status": "PENDING",
     "needs_attention": False,
     "attention_reason": None,
+    "attention": None,
     "version": 3,
     "created_at": "2026-11-22T10:00:00.120000+00:00",
     "updated_at": "2026-11-22T10:00:00.251000+00:00",
@@ -46,9 +50,15 @@ PLACED = {
     "delivery_status": None,
     "version": 1,
     "updated_at": ORDER["created_at"],
-    "items": [{**ITEM, "product_name": None, "price": None}],
+    "items": [{**ITEM, "sku": None, "product_name": None, "price": None}],
 }
-CANCELLING = {**ORDER, "status": "Cancelling", "reason": "cancelled_by_request", "version": 4}
+CANCELLING = {
+    **ORDER,
+    "status": "Cancelling",
+    "reason": "cancelled_by_request",
+    "reason_detail": "The customer cancelled it: changed my mind",
+    "version": 4,
+}
 CANCELLED = {**CANCELLING, "status": "Cancelled", "delivery_status": "CANCELLED", "version": 5}
 EVENT = {
     "at": "2026-11-22T10:00:00.251000+00:00",
@@ -57,6 +67,7 @@ EVENT = {
     "from_status": "Pending",
     "to_status": "Pending Shipment",
     "actor": "delivery",
+    "code": None,
     "reason": None,
     "correlation_id": "01920f3e7d4c7bb2a3c5d8e9f0a1b2c3",
 }
@@ -109,13 +120,25 @@ class ItemOut(Schema):
     """One line of an order."""
 
     product_id = fields.UUID(required=True)
-    product_name = fields.String(required=True, allow_none=True, metadata={"description": "null until priced"})
+    sku = fields.String(
+        required=True, allow_none=True, metadata={"description": "null until the catalogue was asked, or not in it"}
+    )
+    product_name = fields.String(required=True, allow_none=True, metadata={"description": "null as `sku` is"})
     quantity = fields.Integer(required=True)
     price = Money(
         required=True,
         allow_none=True,
         metadata={"description": "of one unit: the catalogue's; until the order is priced the one the customer saw"},
     )
+
+
+class AttentionOut(Schema):
+    """Why an order needs somebody's attention."""
+
+    code = fields.String(required=True, metadata={"enum": [each.value for each in Cause]})
+    detail = fields.String(required=True, metadata={"description": "a sentence for people"})
+    since = fields.AwareDateTime(required=True, allow_none=True)
+    next = fields.String(required=True, metadata={"description": "the command with which an operator goes on"})
 
 
 class OrderOut(Schema):
@@ -127,7 +150,10 @@ class OrderOut(Schema):
     reason = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "a code, for an order that was rejected or cancelled: the timeline has the sentence"},
+        metadata={"description": "a code, for an order that was rejected or cancelled"},
+    )
+    reason_detail = fields.String(
+        required=True, allow_none=True, metadata={"description": "the same as a sentence for people"}
     )
     total_amount = Money(required=True, allow_none=True, metadata={"description": "null until priced"})
     currency = fields.String(required=True)
@@ -137,7 +163,10 @@ class OrderOut(Schema):
     )
     needs_attention = fields.Boolean(required=True, metadata={"description": "it is stuck, and somebody has to look"})
     attention_reason = fields.String(
-        required=True, allow_none=True, metadata={"description": "what stopped it; null where it needs no attention"}
+        required=True, allow_none=True, metadata={"description": "the sentence of `attention`"}
+    )
+    attention = fields.Nested(
+        AttentionOut, required=True, allow_none=True, metadata={"description": "null where it needs no attention"}
     )
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
@@ -208,6 +237,9 @@ class EventOut(Schema):
     from_status = fields.String(required=True, allow_none=True)
     to_status = fields.String(required=True, allow_none=True)
     actor = fields.String(required=True)
+    code = fields.String(
+        required=True, allow_none=True, metadata={"description": "why, for programs; null where there is no choice"}
+    )
     reason = fields.String(required=True, allow_none=True, metadata={"description": "a sentence for people"})
     correlation_id = fields.String(required=True, allow_none=True)
 

@@ -51,6 +51,23 @@ STATUS_OF_DELIVERY = {
 DELIVERY_OF_STATUS = {S.IN_TRANSIT: "IN_TRANSIT", S.DELIVERED: "DELIVERED", S.DELIVERY_FAILED: "FAILED"}
 
 
+#: Why an order is what it is, for people, where nothing more is known of it than the code.
+SENTENCES = {
+    "cancelled_by_request": "The customer cancelled it",
+    "cancelled_by_operator": "An operator gave it up",
+}
+
+
+def reason_detail(reason: str | None, noted: str | None) -> str | None:
+    """The sentence that goes with an order's reason, given what was noted about it."""
+    if reason is None:
+        return None
+    begin = SENTENCES.get(reason)
+    if begin is None:  # what refused an order has said why
+        return noted if noted and noted != reason else f"{reason.replace('_', ' ').capitalize()}."
+    return f"{begin}: {noted}" if noted else f"{begin}."
+
+
 def requestable(current: OrderStatus) -> list[OrderStatus]:
     """What a request may ask an order to become that is ``current``: cancelled, or where its parcel is to be."""
     if current == S.CANCELLING:

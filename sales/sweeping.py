@@ -19,6 +19,7 @@ from chassis.idempotency import forget_keys
 from chassis.outbox import enqueue
 from chassis.settings import settings
 from sales import saga
+from sales.attention import Cause
 from sales.chains import resend
 from sales.faults import flag
 from sales.models import customers, orders
@@ -135,10 +136,9 @@ def _lock(order_ids: Sequence[UUID], session: Session) -> dict[UUID, Row[Any]]:
 def _move_on(session: Session, order: Row[Any], under_way: Row[Any], swept: Swept) -> None:
     what = {"order_id": str(order.id), "kind": under_way.kind, "correlation_id": under_way.correlation_id}
     if under_way.lost and under_way.attempts >= TRIES:
-        reason = f"sent again {under_way.attempts} times, and younger orders have overtaken it each time"
-        flag(session, order, f"lost:{under_way.outbox_id}", reason, under_way.correlation_id)
+        flag(session, order, f"lost:{under_way.outbox_id}", Cause.LOST, under_way.correlation_id)
         swept.flagged += 1
-        log.error("order_flagged", reason=reason, **what)
+        log.error("order_flagged", code=Cause.LOST.value, sent_again=under_way.attempts, **what)
         return
     counts = {"attempts": under_way.attempts + under_way.lost, "sends": under_way.sends + 1}
     resend(session, order, under_way, anew=under_way.lost, **counts)

@@ -24,7 +24,10 @@ LONGEST_PAUSE = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of an order's timeline. ``number`` and ``kind`` tell it from the order's other events."""
+    """One entry of an order's timeline. ``number`` and ``kind`` tell it from the order's other events.
+
+    ``reason`` is a sentence for people, and ``code`` the same for programs, where there is a choice of reasons.
+    """
 
     order_id: UUID
     kind: str
@@ -34,12 +37,13 @@ class Event:
     to_status: str | None = None
     reason: str | None = None
     correlation_id: str | None = None
+    code: str | None = None
 
 
 _ADD_EVENTS = text(
-    "INSERT INTO order_events (order_id, kind, number, actor, from_status, to_status, reason, correlation_id)"
+    "INSERT INTO order_events (order_id, kind, number, actor, from_status, to_status, reason, correlation_id, code)"
     " SELECT * FROM json_to_recordset(:events) AS event (order_id uuid, kind text, number int, actor text,"
-    " from_status text, to_status text, reason text, correlation_id text) ON CONFLICT DO NOTHING"
+    " from_status text, to_status text, reason text, correlation_id text, code text) ON CONFLICT DO NOTHING"
 )
 
 

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 
 from celeryconfig import QUEUE_OF_TASK
 from chassis.attempts import count_attempt, forget_attempts
+from chassis.causes import cause_of
 from chassis.database import after_commit, storable
 from chassis.errors import ConveyorError
 from chassis.outbox import Link, enqueue
@@ -127,7 +128,7 @@ def work(message: Message, service: str, handler: Handler[Received], receives: t
         except Reject:
             raise
         except Exception as error:
-            reason = storable(f"{type(error).__name__}: {error}")
+            reason = cause_of(error)
             log.error("step_failed", task=message.task, message_id=message.id, exc_info=error)
             if message.several:
                 return patiently(partial(_split, message=message))

@@ -11,13 +11,16 @@ Event = Mapping[str, Any]
 def in_full(order: Order, events: Iterable[Event]) -> Iterator[str]:
     """An order with its lines and its timeline."""
     yield headline(order)
-    if order.get("needs_attention"):
-        yield f"needs attention: {_attention(order)}"
+    attention = order.get("attention")
+    if attention:
+        since = f", since {moment(attention['since'])}" if attention["since"] else ""
+        yield f"needs attention: {attention['detail']} ({attention['code']}{since})"
+        yield f"  what to do next: {attention['next']}"
     yield f"customer {order['customer_id']}, placed {moment(order['created_at'])}"
     yield f"to {' '.join(order['delivery_address'].split())}"
     for line in order["items"]:
-        price = line["price"] or "not priced yet"
-        yield f"  {line['quantity']:>6} x {line['product_name'] or line['product_id']}  {price}"
+        named = "  ".join(filter(None, [line["sku"] or line["product_id"], line["product_name"]]))
+        yield f"  {line['quantity']:>6} x {named}  {line['price'] or 'not priced'}"
     began = None
     for event in events:
         began = began or event["at"]
@@ -25,7 +28,7 @@ def in_full(order: Order, events: Iterable[Event]) -> Iterator[str]:
 
 
 def headline(order: Order) -> str:
-    """One line about an order: ``0192... Pending Shipment, 25.00 EUR``."""
+    """One line about an order: ``0192... Pending Shipment, 25.00 EUR``, ``0192... Rejected (code): sentence``."""
     parts = [f"{order['status']}{f' ({why})' if (why := order.get('reason')) else ''}"]
     if order.get("total_amount") is not None:
         parts.append(f"{order['total_amount']} {order['currency']}")
@@ -33,27 +36,26 @@ def headline(order: Order) -> str:
         parts.append(f"delivery {order['delivery_status']}")
     if order.get("needs_attention"):
         parts.append("NEEDS ATTENTION")
-    return f"{order['id']}  {', '.join(parts)}"
+    why = f": {order['reason_detail']}" if order.get("reason_detail") else ""
+    return f"{order['id']}  {', '.join(parts)}{why}"
 
 
 def row(order: Order) -> str:
     """An order in a list."""
     total = f"{order['total_amount']} {order['currency']}" if order["total_amount"] is not None else "-"
-    flag = f"  NEEDS ATTENTION: {_attention(order)}" if order["needs_attention"] else ""
-    return f"{order['id']}  {moment(order['created_at'])}  {order['status']:<16} {total:>16}{flag}"
-
-
-def _attention(order: Order) -> str:
-    return " ".join((order.get("attention_reason") or "nobody has noted why").split())
+    why = f"  {order['reason']}: {order['reason_detail']}" if order["reason"] else ""
+    flag = f"  NEEDS ATTENTION: {order['attention_reason']}" if order["needs_attention"] else ""
+    return f"{order['id']}  {moment(order['created_at'])}  {order['status']:<16} {total:>16}{why}{flag}"
 
 
 def happened(event: Event, began: str) -> str:
-    """An event with its time, and how long after ``began`` (a time, too) it came."""
+    """An event with its time, and how long after ``began`` (a time, too) it came. Events are printed nowhere else."""
     later = (datetime.fromisoformat(event["at"]) - datetime.fromisoformat(began)).total_seconds()
     before, after = event.get("from_status"), event.get("to_status")
-    move = f"{before or ''} -> {after}" if after and after != before else ""
-    clock = moment(event["at"])[11:]
-    return f"  {clock}  {later:+9.3f} s  {event['kind']:<16} {move} {event.get('reason') or ''}".rstrip()
+    move = " ".join(filter(None, [before, "->", after])) if after and after != before else ""
+    code = f"({event['code']})" if event.get("code") else ""
+    said = "  ".join(filter(None, [move, event.get("reason"), code]))
+    return f"  {moment(event['at'])[11:]}  {later:+9.3f} s  {event['kind']:<20}  {said}".rstrip()
 
 
 def moment(text: str) -> str:

@@ -9,12 +9,15 @@ import pytest
 from alembic import command
 from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session, sessionmaker
+from uuid_utils.compat import uuid7
 
+from chassis.causes import without_values
 from chassis.database import chassis_metadata, open_database, transaction
 from chassis.migrations import SchemaNewer, history, migrate
 from chassis.settings import Settings, settings
 from conveyor.embedded.postgres import Postgres
 from sales import placing
+from sales.attention import SENTENCES, Cause
 from tests import release_before
 from tests.conftest import SERVICES
 from tests.integration.conftest import Scratch
@@ -229,6 +232,54 @@ def test_what_was_settled_before_there_was_a_record_of_it_is_on_record_afterward
             text("SELECT message_id, actor, action, reason, at = '2026-11-22T10:00Z' FROM quarantine_actions")
         )
         assert [tuple(row) for row in found] == [("settled", "ada", "dropped", "a test", True)]
+
+
+def test_what_was_noted_of_faults_before_is_a_code_and_a_sentence_afterwards(scratch_database: Scratch) -> None:
+    """And says the same as code that reads it: no value, no statement, no exception."""
+    sessions, order_id = scratch_database("sales"), uuid7()
+    with transaction(sessions) as session:
+        session.execute(
+            text("INSERT INTO customers (id, name, email, address) VALUES (:id, 'A', 'a@example.com', 'x')"),
+            {"id": order_id},
+        )
+        session.execute(
+            text("INSERT INTO orders (id, customer_id, status, currency, delivery_address)"
+                 " VALUES (:id, :id, 'Pending', 'EUR', 'x')"), {"id": order_id},
+        )  # fmt: skip
+    migrate("sales", "0004")
+    told = "DataError: (psycopg2.errors.InvalidText) bad\n[SQL: SELECT 1]\n[parameters: {'email': 'ada@example.com'}]"
+    reasons = [
+        told,
+        "dead-lettered in q: rejected by its worker: there is no task x",
+        "sent again 10 times, and younger",
+    ]
+    with transaction(sessions) as session:
+        for number, reason in enumerate([*reasons, "KeyError: 'lines'"]):
+            session.execute(
+                text("INSERT INTO order_events (order_id, kind, number, actor, reason)"
+                     " VALUES (:id, 'needs_attention', :number, 'conveyor', :reason)"),
+                {"id": order_id, "number": number, "reason": reason},
+            )  # fmt: skip
+            session.execute(
+                text(
+                    "INSERT INTO quarantine (message_id, queue, body, headers, reason) VALUES (:n, 'q', '{}', '{}', :r)"
+                ),
+                {"n": str(number), "r": reason},
+            )
+        session.execute(
+            text("INSERT INTO order_sagas (order_id, kind, no, last_error) VALUES (:id, 'place', 0, :told)"),
+            {"id": order_id, "told": told},
+        )
+    migrate("sales")
+    with transaction(sessions) as session:
+        noted = session.execute(text("SELECT code, reason FROM order_events ORDER BY number")).all()
+        kept = session.execute(text("SELECT reason FROM quarantine ORDER BY message_id")).scalars().all()
+        [last_error] = session.execute(text("SELECT last_error FROM order_sagas")).scalars()
+    assert [row.code for row in noted] == ["step_failed", "dead_lettered", "messages_lost", "step_failed"]
+    assert [row.reason for row in noted] == [SENTENCES[Cause(row.code)] for row in noted]
+    assert list(kept) == ["DataError: (psycopg2.errors.InvalidText)", *reasons[1:], "KeyError: 'lines'"]
+    assert list(kept) == [without_values(each) for each in [*reasons, "KeyError: 'lines'"]]
+    assert last_error is None
 
 
 @pytest.mark.parametrize("service", SERVICES)

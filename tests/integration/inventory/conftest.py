@@ -22,6 +22,7 @@ class Warehouse:
     def __init__(self, sessions):
         self.sessions = sessions
         self.products = []
+        self.skus = {}
         self.orders = {}
 
     def product(self, stock=0, **more):
@@ -29,7 +30,11 @@ class Warehouse:
         with transaction(self.sessions) as session:
             made, _ = service.create_product(session, values, None)
         self.products.append(made.id)
+        self.skus[made.id] = made.sku
         return made.id
+
+    def sku(self, product_id):
+        return self.skus[product_id]
 
     def order(self, *lines):
         """An order for these lines, ``(product, quantity)`` each; nobody has heard of it yet."""

@@ -20,11 +20,18 @@ class TestCheck:
             (lamp, "Lamp", Decimal("2.55")),
             (chair, "Chair", Decimal("24.90")),
         ]
+        assert [each.sku for each in answer.catalogue] == [warehouse.sku(each) for each in (lamp, chair)]
+
+    def test_a_refusal_names_the_products_that_there_are(self, warehouse):
+        lamp, nothing = warehouse.product(5), uuid7()
+        (answer,) = warehouse.check(warehouse.order((nothing, 1), (lamp, 6)))
+        assert (answer.outcome, answer.reason) == ("refused", "unknown_product")
+        assert [(each.product_id, each.sku) for each in answer.catalogue] == [(lamp, warehouse.sku(lamp))]
 
     def test_lines_of_one_product_are_judged_together(self, warehouse):
         lamp = warehouse.product(5)
         (answer,) = warehouse.check(warehouse.order((lamp, 3), (lamp, 3)))
-        assert (answer.outcome, answer.reason, answer.catalogue) == ("refused", "insufficient_stock", None)
+        assert (answer.outcome, answer.reason) == ("refused", "insufficient_stock")
 
     def test_one_refused_order_does_not_refuse_its_neighbours(self, warehouse):
         lamp, gone = warehouse.product(5), warehouse.product(5, status="inactive")

@@ -76,7 +76,7 @@ def test_an_unknown_task_and_a_step_for_nobodys_order_wait_with_what_they_are_an
     }
     with transaction(pipeline.sessions["sales"]) as session:
         shown = queries.order_with_items(session, order)
-    assert (shown["needs_attention"], shown["attention_reason"]) == (True, unheard_of)
+    assert (shown["needs_attention"], shown["attention"].code) == (True, "dead_lettered")
 
 
 #: A step that always raises for an order whose correlation id names it, until somebody mends it.

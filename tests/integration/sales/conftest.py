@@ -45,7 +45,7 @@ class Shop:
 
     def respond(self, order: dict[str, Any], price: str = "12.50", **refusal: Any) -> list[bool]:
         """Inventory answers the order's check: every lamp is there at this price, or why not. Whether it ended."""
-        catalogue = [] if refusal else [CatalogueEntry(self.lamp, "Reading lamp", Decimal(price))]
+        catalogue = [] if refusal else [CatalogueEntry(self.lamp, "Reading lamp", Decimal(price), "LAMP-READ")]
         outcome = "refused" if refusal else "ok"
         response = InventoryResponse(
             order_id=UUID(order["id"]), correlation_id="c-1", outcome=outcome, catalogue=catalogue, **refusal

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -14,7 +15,7 @@ from tests.integration.sales.conftest import Shop
 
 
 def response(order: dict[str, Any], price: str, product: UUID, **refusal: Any) -> InventoryResponse:
-    entry = CatalogueEntry(product, "Reading lamp", Decimal(price))
+    entry = CatalogueEntry(product, "Reading lamp", Decimal(price), "LAMP-READ")
     outcome = "refused" if refusal else "ok"
     return InventoryResponse(order_id=UUID(order["id"]), outcome=outcome, catalogue=[entry], **refusal)
 
@@ -26,7 +27,9 @@ def test_lines_get_name_and_price_and_the_order_its_total(shop: Shop) -> None:
 
     now = shop.order(order)
     assert (now["total_amount"], now["status"], now["version"]) == ("62.50", "Pending", 2)
-    assert [(each["product_name"], each["price"]) for each in now["items"]] == [("Reading lamp", "12.50")] * 2
+    assert [(each["sku"], each["product_name"], each["price"]) for each in now["items"]] == [
+        ("LAMP-READ", "Reading lamp", "12.50")
+    ] * 2
     event = shop.timeline(order)[-1]
     assert (event["kind"], event["reason"], event["actor"]) == ("priced", "total 62.50", "inventory")
 
@@ -51,13 +54,41 @@ def test_a_refusal_rejects_the_order_and_ends_its_chain(shop: Shop) -> None:
 
     now = shop.order(order)
     assert (now["status"], now["reason"], now["total_amount"]) == ("Rejected", "insufficient_stock", None)
+    assert now["reason_detail"] == sentence
     event = shop.timeline(order)[-1]
-    assert (event["kind"], event["to_status"], event["reason"]) == (
+    assert (event["kind"], event["to_status"], event["code"], event["reason"]) == (
         "rejected",
         "Rejected",
+        "insufficient_stock",
         sentence,
     )
+    [listed] = [each for each in shop.http.get("/orders?limit=100").json["items"] if each["id"] == order["id"]]
+    assert listed == now
     assert shop.saga(order).deadline is None
+
+
+def test_the_lines_of_a_rejected_order_are_named_as_far_as_the_catalogue_has_them(shop: Shop) -> None:
+    unheard_of = uuid7()
+    lines = [{"product_id": str(each), "quantity": 1, "price": "9.00"} for each in (shop.lamp, unheard_of, shop.lamp)]
+    order = shop.http.post("/orders", json={"customer_id": shop.customer["id"], "items": lines}).json
+    refused = response(order, "12.50", shop.lamp, reason="unknown_product", detail=f"There is no product {unheard_of}.")
+
+    with transaction(shop.sessions) as session:
+        pricing.record_inventory_responses(session, [refused])
+
+    named = [(each["sku"], each["product_name"], each["price"]) for each in shop.order(order)["items"]]
+    assert named == [("LAMP-READ", "Reading lamp", "9.00"), (None, None, "9.00"), ("LAMP-READ", "Reading lamp", "9.00")]
+
+
+def test_a_worker_of_the_release_before_tells_no_sku_and_the_lines_have_none(shop: Shop) -> None:
+    order = shop.place()
+    entry = {"product_id": str(shop.lamp), "name": "Reading lamp", "price": "12.50"}
+    told = msgspec.convert({"order_id": order["id"], "outcome": "ok", "catalogue": [entry]}, InventoryResponse)
+
+    with transaction(shop.sessions) as session:
+        pricing.record_inventory_responses(session, [told])
+
+    assert [(each["sku"], each["product_name"]) for each in shop.order(order)["items"]] == [(None, "Reading lamp")]
 
 
 def test_an_order_that_was_rejected_is_not_priced_by_a_late_response(shop: Shop) -> None:

@@ -10,9 +10,10 @@ from chassis.settings import Settings
 from conveyor import first_order as module
 from conveyor.client import Answer
 
-PLACED = {"kind": "placed", "from_status": None, "to_status": "Pending", "reason": None}
-PRICED = {"kind": "priced", "from_status": None, "to_status": None, "reason": "total 14.90"}
-SHIPPED = {"kind": "delivery", "from_status": "Pending", "to_status": "Pending Shipment", "reason": None}
+AT = {"at": "2026-11-22T10:00:00.120000+00:00", "code": None}
+PLACED = {**AT, "kind": "placed", "from_status": None, "to_status": "Pending", "reason": None}
+PRICED = {**AT, "kind": "priced", "from_status": None, "to_status": None, "reason": "total 14.90"}
+SHIPPED = {**AT, "kind": "delivery", "from_status": "Pending", "to_status": "Pending Shipment", "reason": None}
 
 
 class Cardboard:
@@ -63,7 +64,7 @@ def test_it_orders_what_is_in_stock_and_tells_each_event_once(cardboard: type[Ca
     assert customer[2] == "conveyor-run-first-customer"
     assert placed[1] == {"customer_id": "customers", "items": [{"product_id": "lamp", "quantity": 1}]}
     assert said[0] == "Order orders: 1 x Lamp"
-    assert [line.split()[2] for line in said[1:]] == ["placed", "priced", "delivery"]
+    assert [line.split()[3] for line in said[1:]] == ["placed", "priced", "delivery"]
     assert said[2].endswith("total 14.90")
     assert said[3].endswith("Pending -> Pending Shipment")
 

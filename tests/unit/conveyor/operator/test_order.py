@@ -20,24 +20,40 @@ def an_order(status: str = "Pending", **more: Any) -> dict[str, Any]:
         "customer_id": ADA,
         "status": status,
         "reason": None,
+        "reason_detail": None,
         "total_amount": None,
         "currency": "EUR",
         "delivery_address": "12 Rue\nde la Paix",
         "delivery_status": None,
         "needs_attention": False,
+        "attention_reason": None,
+        "attention": None,
         "created_at": "2026-11-22T10:00:00.000000+00:00",
-        "items": [{"product_id": LAMP, "product_name": None, "quantity": 2, "price": None}],
+        "items": [{"product_id": LAMP, "sku": None, "product_name": None, "quantity": 2, "price": None}],
         **more,
     }
 
 
 def an_event(kind: str, second: float, before: str | None, after: str) -> dict[str, Any]:
     at = f"2026-11-22T10:00:{second:09.6f}+00:00"
-    return {"at": at, "kind": kind, "number": 0, "from_status": before, "to_status": after, "reason": None}
+    why = {"code": None, "reason": None}
+    return {"at": at, "kind": kind, "number": 0, "from_status": before, "to_status": after, **why}
 
 
 PLACED = an_event("placed", 0, None, "Pending")
 SHIPPED = an_event("delivery", 0.25, "Pending", "Pending Shipment")
+
+
+FLAGGED = {
+    "needs_attention": True,
+    "attention_reason": "Nobody can work on it.",
+    "attention": {
+        "code": "step_failed",
+        "detail": "Nobody can work on it.",
+        "since": "2026-11-22T10:00:01.000000+00:00",
+        "next": f"conveyor quarantine list --order {ID}",
+    },
+}
 
 
 @pytest.fixture
@@ -149,22 +165,59 @@ def test_the_gateways_rules_are_told_field_by_field(shop: Any, conveyor: Any) ->
 
 
 def test_an_order_is_shown_with_its_lines_and_its_timeline(shop: Any, conveyor: Any) -> None:
-    flagged = {"needs_attention": True, "attention_reason": "its worker\ndied at it"}
-    shop.answers[f"GET /orders/{ID}"] = (200, an_order("Pending Shipment", total_amount="5.00", **flagged))
+    shop.answers[f"GET /orders/{ID}"] = (200, an_order("Pending Shipment", total_amount="5.00", **FLAGGED))
     shop.answers[f"GET /orders/{ID}/events"] = (200, {"items": [PLACED, SHIPPED], "next_cursor": None})
     assert conveyor("order", "show", ID).output.splitlines() == [
         f"{ID}  Pending Shipment, 5.00 EUR, NEEDS ATTENTION",
-        "needs attention: its worker died at it",
+        "needs attention: Nobody can work on it. (step_failed, since 2026-11-22 10:00:01.000)",
+        f"  what to do next: conveyor quarantine list --order {ID}",
         f"customer {ADA}, placed 2026-11-22 10:00:00.000",
         "to 12 Rue de la Paix",
-        f"       2 x {LAMP}  not priced yet",
-        "  10:00:00.000     +0.000 s  placed            -> Pending",
-        "  10:00:00.250     +0.250 s  delivery         Pending -> Pending Shipment",
+        f"       2 x {LAMP}  not priced",
+        "  10:00:00.000     +0.000 s  placed                -> Pending",
+        "  10:00:00.250     +0.250 s  delivery              Pending -> Pending Shipment",
     ]
     assert [each["kind"] for each in json.loads(conveyor("order", "show", ID, "--json").output)["events"]] == [
         "placed",
         "delivery",
     ]
+
+
+SENTENCE = "Arc lamp (LAMP-ARC): 9 wanted, 5 in stock."
+REJECTED = {"reason": "insufficient_stock", "reason_detail": SENTENCE}
+LINE = {"product_id": LAMP, "sku": "LAMP-ARC", "product_name": "Arc lamp", "quantity": 9, "price": None}
+REFUSED = {**an_event("rejected", 0.5, "Pending", "Rejected"), "code": "insufficient_stock", "reason": SENTENCE}
+
+
+def test_a_rejected_order_is_shown_with_its_reason_as_code_and_sentence_and_with_what_was_wanted(
+    shop: Any, conveyor: Any
+) -> None:
+    shop.answers[f"GET /orders/{ID}"] = (200, an_order("Rejected", items=[LINE], **REJECTED))
+    shop.answers[f"GET /orders/{ID}/events"] = (200, {"items": [PLACED, REFUSED], "next_cursor": None})
+    shown = conveyor("order", "show", ID).output.splitlines()
+    assert shown[0] == f"{ID}  Rejected (insufficient_stock): {SENTENCE}"
+    assert shown[3:] == [
+        "       9 x LAMP-ARC  Arc lamp  not priced",
+        "  10:00:00.000     +0.000 s  placed                -> Pending",
+        f"  10:00:00.500     +0.500 s  rejected              Pending -> Rejected  {SENTENCE}  (insufficient_stock)",
+    ]
+
+
+@pytest.mark.parametrize("command", ["place", "list", "watch"])
+def test_wherever_a_rejected_order_is_told_its_reason_is_code_and_sentence(
+    shop: Any, conveyor: Any, command: str
+) -> None:
+    rejected = an_order("Rejected", **REJECTED)
+    shop.answers |= {
+        "POST /orders": (201, rejected),
+        "GET /orders": (200, {"items": [rejected], "next_cursor": None}),
+        f"GET /orders/{ID}": (200, rejected),
+        f"GET /orders/{ID}/events": (200, {"items": [PLACED], "next_cursor": None}),
+    }
+    more = {"place": ("--customer", ADA, "--item", f"{LAMP}=9"), "watch": (ID,), "list": ()}[command]
+    told = conveyor("order", command, *more).output.splitlines()[-1]
+    assert "insufficient_stock" in told
+    assert SENTENCE in told
 
 
 @pytest.mark.parametrize(("ends_as", "code"), [("Pending Shipment", 0), ("Rejected", 3)])
