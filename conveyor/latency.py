@@ -75,7 +75,7 @@ def latency(context: click.Context, orders: int, as_json: bool) -> None:
 def measure(gateway: Gateway, count: int) -> Measured:
     """Place so many orders that wait, and as many that do not, in turn. Raises GatewayError, StillOpen."""
     customer = gateway.post(
-        "/customers", {"name": "Latency", "email": "latency@example.com", "address": "here"}, key=str(uuid4())
+        "/customers", {"name": "Latency", "email": f"{uuid4()}@latency.example", "address": "here"}, key=str(uuid4())
     ).body
     stock = 2 * (count + WARM_UP)
     wanted = {"sku": f"LATENCY-{uuid4()}", "name": "Latency", "price": "1.00", "stock_quantity": stock}

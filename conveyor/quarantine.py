@@ -16,7 +16,7 @@ from conveyor.databases import asking
 from conveyor.target import join, target
 from conveyor.terminal import say, say_json
 from sales import faults, queries
-from sales.errors import MessageNotFound, NotReplayable
+from sales.errors import AlreadySettled, MessageNotFound, NotReplayable
 
 #: What ``list`` shows of a message, and how wide.
 COLUMNS = {"message_id": 36, "last_seen": 19, "queue": 24, "task": 32, "order_id": 36, "count": 5, "state": 8}
@@ -160,7 +160,7 @@ def _each(
             with asking(sessions) as session:
                 settled = settle(session, message_id)
                 now = queries.message_in_full(session, message_id)
-        except (MessageNotFound, NotReplayable) as error:
+        except (MessageNotFound, NotReplayable, AlreadySettled) as error:
             say(str(error), err=True)
             refused = True
             continue

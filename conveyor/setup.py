@@ -6,6 +6,9 @@ from conveyor import SERVICES
 from conveyor.target import join
 from conveyor.terminal import say
 
+#: Addresses with several customers that are listed after a migration.
+MOST_DOUBLES = 20
+
 
 @click.command()
 @click.argument("services", type=click.Choice(SERVICES), nargs=-1)
@@ -24,6 +27,20 @@ def migrate(services: tuple[str, ...], to: str) -> None:
     for service in services or SERVICES:
         migrate_database(service, to)
         say(f"{service}: migrated to {to}")
+        if (service, to) == ("sales", "head"):
+            _tell_of_doubles()
+
+
+def _tell_of_doubles() -> None:
+    """Customers from before an address had one owner. Their ids only: what a command prints ends in logs."""
+    from conveyor.shop.doubles import told
+
+    lines = told()
+    if lines:
+        say(f"sales: {len(lines)} e-mail addresses have several customers; each belongs to the oldest of them.")
+        say(*lines[:MOST_DOUBLES])
+    if len(lines) > MOST_DOUBLES:
+        say(f"... and {len(lines) - MOST_DOUBLES} more: conveyor customer doubles")
 
 
 @click.command()

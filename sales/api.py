@@ -17,7 +17,14 @@ from chassis.openapi import refuses
 from chassis.reading import ReadTogether
 from chassis.web import check_version, correlation_id, database, etag, request_key
 from sales import queries, schemas, service
-from sales.errors import CustomerNotFound, IllegalTransition, OrderNotFound, TooManyOpenOrders, UnknownCustomer
+from sales.errors import (
+    CustomerNotFound,
+    EmailTaken,
+    IllegalTransition,
+    OrderNotFound,
+    TooManyOpenOrders,
+    UnknownCustomer,
+)
 from sales.placing import Draft, Placed
 from sales.status import ENDED, OrderStatus
 
@@ -106,9 +113,12 @@ def cancel_order(why: Mapping[str, str | None], order_id: UUID) -> Answer:
 @blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.CustomerIn)
 @blueprint.response(201, schemas.CustomerOut, example=schemas.CUSTOMER, headers=_REPLAYED)
-@refuses(blueprint, IdempotencyKeyReused)
+@refuses(blueprint, IdempotencyKeyReused, EmailTaken)
 def register_customer(details: Mapping[str, Any]) -> Answer:
-    """Register a customer"""
+    """Register a customer
+
+    An e-mail address belongs to one customer, whatever the case of its letters.
+    """
     with transaction(database()) as session:
         customer, replayed = service.register_customer(session, details, request_key())
     location = url_for("sales.show_customer", customer_id=customer.id)

@@ -15,7 +15,7 @@ from chassis.outbox import enqueue, outbox
 from sales import saga
 from sales.models import order_items
 from sales.status import OrderStatus
-from sales.timeline import last_number, open_sagas, saga_of, saga_sent_again
+from sales.timeline import Kind, last_number, open_sagas, saga_of, saga_sent_again
 
 S = OrderStatus
 
@@ -74,7 +74,7 @@ def restart(session: Session, order: Row[Any], correlation_id: str) -> None:
     """
     if order.status == S.CANCELLING:
         # A number that no cancel of this order has had: delivery answers it by where the parcel is now.
-        asked = [last_number(session, order.id, each) for each in ("cancel_requested", "compensate_requested")]
+        asked = [last_number(session, order.id, each) for each in (Kind.CANCEL_REQUESTED, Kind.COMPENSATE_REQUESTED)]
         send_cancel(session, order.id, sum(asked) + 1, correlation_id)
     else:
         send_place(session, [Beginning(order, _items_of(session, order), correlation_id)])

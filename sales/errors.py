@@ -7,6 +7,9 @@ AppError
 │   └── MessageNotFound    there is no message with this id in the quarantine
 ├── Conflict  409
 │   ├── IllegalTransition  an order that is this cannot be asked to become that
+│   ├── EmailTaken         another customer has this e-mail address
+│   ├── NothingToResume    an order that has ended and needs no attention
+│   ├── AlreadySettled     a message that somebody has settled in the other way
 │   └── NotReplayable      a message that no step of ours could work on
 ├── Invalid  422
 │   └── UnknownCustomer    the order names a customer that does not exist
@@ -49,6 +52,16 @@ class UnknownCustomer(Invalid):
         super().__init__(f"customer_id: {message}", errors=[{"field": "customer_id", "message": message}])
 
 
+class EmailTaken(Conflict):
+    """Another customer has this e-mail address, in this spelling of its case or in another."""
+
+    code, title = "email_taken", "The e-mail address belongs to another customer"
+
+    def __init__(self, email: str) -> None:
+        errors = [{"field": "email", "message": "belongs to another customer"}]
+        super().__init__(f"Another customer has the e-mail address {email}.", errors=errors)
+
+
 class IllegalTransition(errors.IllegalTransition):
     """An order cannot go from its status to the one that was asked for."""
 
@@ -78,6 +91,30 @@ class MessageNotFound(NotFound):
 
     def __init__(self, message_id: str) -> None:
         super().__init__(f"There is no message {message_id} in the quarantine.")
+
+
+class NothingToResume(Conflict):
+    """The order has ended and needs no attention, so there is nothing to let go on."""
+
+    code, title = "nothing_to_resume", "Nothing to resume"
+    example = {"order_status": "Delivered"}
+
+    def __init__(self, order_id: UUID, status: str) -> None:
+        super().__init__(
+            f"Order {order_id} is {status} and needs no attention: there is nothing to resume.",
+            order_status=str(status),
+        )
+
+
+class AlreadySettled(Conflict):
+    """The message was replayed and cannot be dropped any more, or was dropped and cannot be replayed."""
+
+    code, title = "already_settled", "The message was settled before"
+    example = {"state": "dropped", "settled_by": "ada"}
+
+    def __init__(self, message_id: str, state: str, actor: str | None) -> None:
+        detail = f"Message {message_id} was {state} by {actor or 'somebody'}; nothing was done."
+        super().__init__(detail, state=state, settled_by=actor)
 
 
 class NotReplayable(Conflict):

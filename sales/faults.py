@@ -16,11 +16,11 @@ from chassis.causes import without_values
 from chassis.outbox import Link, enqueue
 from sales import saga
 from sales.attention import SENTENCES, Cause
-from sales.errors import NotReplayable
+from sales.errors import AlreadySettled, NotReplayable
 from sales.messages import DeadLetter, Fault, FaultRecorded
 from sales.models import lock_orders, orders, quarantine, quarantine_actions
 from sales.queries import orders_of, quarantined_message, readable_id, waiting_about
-from sales.timeline import Event, add_events, last_number, saga_of, saga_sent_again
+from sales.timeline import Event, Kind, add_events, last_number, saga_of, saga_sent_again
 
 
 def record_faults(session: Session, faults: Sequence[Fault]) -> list[FaultRecorded]:
@@ -91,7 +91,8 @@ def replay_message(session: Session, message_id: str, actor: str) -> bool:
     """Send a message of the quarantine once more, on its own, and clear the flags and counts of its orders.
 
     The flag of an order stays while another message about it waits in the quarantine.
-    False, and nothing is done, where it was settled before. Raises MessageNotFound, NotReplayable.
+    False, and nothing is done, where it was replayed before. Raises MessageNotFound, NotReplayable, and AlreadySettled
+    where it was dropped.
     """
     message = quarantined_message(session, message_id)
     links = _links_of(message)
@@ -107,7 +108,8 @@ def replay_message(session: Session, message_id: str, actor: str) -> bool:
 def drop_message(session: Session, message_id: str, actor: str, reason: str) -> bool:
     """A message of the quarantine is not needed any more; its orders keep their flags.
 
-    False, and nothing is done, where it was settled before. Raises MessageNotFound.
+    False, and nothing is done, where it was dropped before. Raises MessageNotFound, and AlreadySettled where it was
+    replayed.
     """
     quarantined_message(session, message_id)
     return _settle(session, message_id, "dropped", actor, reason)
@@ -121,7 +123,7 @@ def flag(session: Session, order: Row[Any], what: str, cause: Cause, correlation
         .values(needs_attention=True, version=orders.c.version + 1, updated_at=func.now())
     )
     number = zlib.crc32(what.encode()) & 0x7FFFFFFF
-    noted = Event(order.id, "needs_attention", number, "conveyor", order.status, order.status)
+    noted = Event(order.id, Kind.NEEDS_ATTENTION, number, "conveyor", order.status, order.status)
     add_events(session, [replace(noted, code=cause, reason=SENTENCES[cause], correlation_id=correlation_id)])
 
 
@@ -133,6 +135,9 @@ def _settle(session: Session, message_id: str, state: str, actor: str, reason: s
         .returning(quarantine.c.message_id)
     )
     if settled.first() is None:
+        now = quarantined_message(session, message_id)
+        if now.state != state:
+            raise AlreadySettled(message_id, now.state, now.settled_by)
         return False
     done = {"message_id": message_id, "actor": actor, "action": state, "reason": reason}
     session.execute(insert(quarantine_actions).values(done))
@@ -168,6 +173,6 @@ def _clear(session: Session, order: Row[Any], actor: str) -> None:
             updated_at=func.now(),
         )
     )
-    number = last_number(session, order.id, "replayed") + 1
+    number = last_number(session, order.id, Kind.REPLAYED) + 1
     waits = f"message {other.message_id} about it still waits" if other else None
-    add_events(session, [Event(order.id, "replayed", number, actor, order.status, order.status, waits)])
+    add_events(session, [Event(order.id, Kind.REPLAYED, number, actor, order.status, order.status, waits)])

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from sales.messages import StatusUpdate, Updated
 from sales.models import lock_orders, order_sagas
 from sales.status import ENDED, NOT_SHIPPING, STATUS_OF_DELIVERY, OrderStatus
-from sales.timeline import Event, add_events, announce, close_sagas
+from sales.timeline import Event, Kind, add_events, announce, close_sagas
 
 S = OrderStatus
 
@@ -64,13 +64,13 @@ class _Following:
             self._end_cancel(message)
         elif message.kind == "place" and message.outcome == "refused" and self.status == S.PENDING:
             self.reason = message.reason
-            self._become(S.REJECTED, "rejected", 0, message, "inventory")
+            self._become(S.REJECTED, Kind.REJECTED, 0, message, "inventory")
         elif newer:
             self._follow_delivery(message)
         if message.kind == "move":
             self.awaited = True
             if message.outcome == "refused":
-                self._note("move_refused", message.no, message, self.status, "delivery")
+                self._note(Kind.MOVE_REFUSED, message.no, message, self.status, "delivery")
 
     def _keep_newest_pair(self, message: StatusUpdate) -> bool:
         """Whether the message knows something newer of the delivery than the order did."""
@@ -84,24 +84,24 @@ class _Following:
         becomes = self.status
         if self.status not in NOT_SHIPPING:
             becomes = STATUS_OF_DELIVERY.get(self.delivery_status or "", self.status)
-        self._become(becomes, "delivery", self.delivery_version, message, message.actor or "delivery")
+        self._become(becomes, Kind.DELIVERY, self.delivery_version, message, message.actor or "delivery")
 
     def _end_cancel(self, message: StatusUpdate) -> None:
         if message.outcome == "ok":
-            self._become(S.CANCELLED, "cancelled", message.no, message, "delivery")
+            self._become(S.CANCELLED, Kind.CANCELLED, message.no, message, "delivery")
             return
         self.reason = None
         # A cancel is refused because there is a parcel that has left: the refusal, or news before it, says where it is.
         becomes = STATUS_OF_DELIVERY[str(self.delivery_status)]
-        self._become(becomes, "cancel_refused", message.no, message, "delivery")
+        self._become(becomes, Kind.CANCEL_REFUSED, message.no, message, "delivery")
 
-    def _become(self, status: OrderStatus, kind: str, number: int, message: StatusUpdate, actor: str) -> None:
+    def _become(self, status: OrderStatus, kind: Kind, number: int, message: StatusUpdate, actor: str) -> None:
         self._note(kind, number, message, status, actor)
         self.status, self.changed, self.awaited = status, True, True
 
-    def _note(self, kind: str, number: int, message: StatusUpdate, to: OrderStatus, actor: str) -> None:
+    def _note(self, kind: Kind, number: int, message: StatusUpdate, to: OrderStatus, actor: str) -> None:
         reason = message.detail or message.reason
-        if kind == "delivery" and to == self.status:
+        if kind == Kind.DELIVERY and to == self.status:
             reason = f"the delivery is {self.delivery_status}"
         event = Event(self.row.id, kind, number, actor, self.status, to, reason, message.correlation_id, message.reason)
         self.events.append(event)

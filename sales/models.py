@@ -1,5 +1,6 @@
 """The tables of ecommerce_db (beside the chassis' outbox and attempts), and the order of their locks."""
 
+import unicodedata
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID as PythonUUID
@@ -51,6 +52,20 @@ customers = Table(
     *key_columns(),
     Index("ix_customers_email", func.lower(text("email"))),
 )
+
+#: Whose an address is. Only who is registered from this table on owns one; the release before does not know of it.
+customer_emails = Table(
+    "customer_emails",
+    metadata,
+    Column("email", Text, primary_key=True, comment="case-folded"),
+    Column("customer_id", UUID, ForeignKey("customers.id"), nullable=False),
+)
+
+
+def folded(email: str) -> str:
+    """This address in the spelling in which it is compared."""
+    return unicodedata.normalize("NFC", email).casefold()
+
 
 orders = Table(
     "orders",

@@ -13,7 +13,14 @@ from chassis.errors import Stale
 from chassis.openapi import refuses
 from chassis.web import check_version, correlation_id, database, etag
 from sales import faults, operator_schemas, queries, schemas, service
-from sales.errors import IllegalTransition, MessageNotFound, NotReplayable, OrderNotFound
+from sales.errors import (
+    AlreadySettled,
+    IllegalTransition,
+    MessageNotFound,
+    NothingToResume,
+    NotReplayable,
+    OrderNotFound,
+)
 from sales.status import ENDED
 
 blueprint = Blueprint("operators", __name__, description="For operators: what hangs, and what to do with it")
@@ -47,12 +54,12 @@ def show_message(message_id: str) -> Any:
 @blueprint.post(f"{_MESSAGE}/replay")
 @blueprint.arguments(operator_schemas.By)
 @blueprint.response(200, operator_schemas.MessageOut, example=operator_schemas.MESSAGE)
-@refuses(blueprint, MessageNotFound, NotReplayable)
+@refuses(blueprint, MessageNotFound, NotReplayable, AlreadySettled)
 def replay_message(by: Mapping[str, str], message_id: str) -> Any:
     """Send a message again
 
     It is sent on its own, and its orders need attention no longer, unless another message about them waits. Of a
-    message that was settled before nothing is sent, and the answer shows how it was settled.
+    message that was replayed before nothing is sent, and the answer shows who did; one that was dropped is refused.
     """
     with transaction(database()) as session:
         faults.replay_message(session, message_id, by["actor"])
@@ -62,11 +69,12 @@ def replay_message(by: Mapping[str, str], message_id: str) -> Any:
 @blueprint.post(f"{_MESSAGE}/drop")
 @blueprint.arguments(operator_schemas.Because)
 @blueprint.response(200, operator_schemas.MessageOut, example=operator_schemas.MESSAGE)
-@refuses(blueprint, MessageNotFound)
+@refuses(blueprint, MessageNotFound, AlreadySettled)
 def drop_message(why: Mapping[str, str], message_id: str) -> Any:
     """Settle a message that is not needed any more
 
-    Its orders keep their flags, `flagged_orders` names them. One that was settled before stays as it is.
+    Its orders keep their flags, `flagged_orders` names them. One that was dropped before stays as it is, one that was
+    replayed is refused.
     """
     with transaction(database()) as session:
         faults.drop_message(session, message_id, why["actor"], why["reason"])
@@ -78,11 +86,11 @@ def drop_message(why: Mapping[str, str], message_id: str) -> Any:
 @blueprint.arguments(operator_schemas.MaybeBecause)
 @blueprint.response(202, schemas.OrderOut, example=schemas.ORDER, description="its chain was sent again")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.ORDER, description="nothing was under way")
-@refuses(blueprint, OrderNotFound, Stale)
+@refuses(blueprint, OrderNotFound, NothingToResume, Stale)
 def resume_order(why: Mapping[str, Any], order_id: UUID) -> Answer:
     """Let an order go on that needed attention
 
-    Its flag is cleared, and its chain sent again where one is under way.
+    Its flag is cleared, and its chain sent again where it has not ended. Refused where neither is to be done.
     """
     with transaction(database()) as session:
         check_version(service.hold_order(session, order_id).version)

@@ -26,7 +26,7 @@ from sales.errors import CustomerNotFound, TooManyOpenOrders, UnknownCustomer
 from sales.models import customers, orders
 from sales.queries import customer, order_with_items
 from sales.status import OrderStatus
-from sales.timeline import Event, add_events
+from sales.timeline import Event, Kind, add_events
 
 S = OrderStatus
 
@@ -191,7 +191,7 @@ def _begin(session: Session, made: Iterable[tuple[Row[Any], Draft]]) -> dict[UUI
     add_events(
         session,
         [
-            Event(each.order.id, "placed", 0, "customer", None, S.PENDING, None, each.correlation_id)
+            Event(each.order.id, Kind.PLACED, 0, "customer", None, S.PENDING, None, each.correlation_id)
             for each in beginnings
         ],
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from chassis.database import recordset
 from sales.messages import InventoryResponse, Recorded
 from sales.status import OrderStatus
-from sales.timeline import Event, add_events, announce, close_sagas
+from sales.timeline import Event, Kind, add_events, announce, close_sagas
 
 S = OrderStatus
 
@@ -130,7 +130,7 @@ def _write_prices(session: Session, pricing: _Pricing) -> None:
         [
             Event(
                 order_id,
-                "priced",
+                Kind.PRICED,
                 0,
                 "inventory",
                 S.PENDING,
@@ -179,7 +179,7 @@ def _reject(session: Session, refusals: list[InventoryResponse]) -> None:
         [
             Event(
                 each.order_id,
-                "rejected",
+                Kind.REJECTED,
                 0,
                 "inventory",
                 S.PENDING,

@@ -12,7 +12,16 @@ from chassis.notation import moment
 from chassis.paging import page, read_cursor, write_cursor
 from sales.attention import SENTENCES, attentions, cause_noted
 from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
-from sales.models import customers, order_events, order_items, orders, quarantine, quarantine_actions
+from sales.models import (
+    customer_emails,
+    customers,
+    folded,
+    order_events,
+    order_items,
+    orders,
+    quarantine,
+    quarantine_actions,
+)
 from sales.status import reason_detail
 
 #: Orders and their lines in one statement.
@@ -231,11 +240,32 @@ def actions_on(session: Session, message_id: str) -> list[Row[Any]]:
 
 
 def list_customers(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of customers, newest first, all or those with this e-mail address (in any spelling of its case)."""
+    """A page of customers, newest first, all or who has this e-mail address (in any spelling of its case)."""
     query = select(customers).order_by(customers.c.id.desc()).limit(filters["limit"] + 1)
     if filters.get("email"):
-        query = query.where(func.lower(customers.c.email) == func.lower(filters["email"]))
+        query = query.where(_with_email(session, filters["email"]))
     if filters.get("cursor"):
         (seen,) = read_cursor(filters["cursor"], UUID)
         query = query.where(customers.c.id < seen)
     return page(session.execute(query).all(), filters["limit"], lambda row: write_cursor(row.id))
+
+
+def _with_email(session: Session, email: str) -> ColumnElement[bool]:
+    """The customer whose address this is; where nobody owns it, all whom the release before has registered with it."""
+    owners = select(customer_emails.c.customer_id).where(customer_emails.c.email == folded(email))
+    owner = session.execute(owners).scalar_one_or_none()
+    return func.lower(customers.c.email) == func.lower(email) if owner is None else customers.c.id == owner
+
+
+_DOUBLES = text(
+    "SELECT array_agg(id ORDER BY owns DESC, created_at, id) AS ids FROM ("
+    " SELECT id, lower(email) AS email, created_at,"
+    " EXISTS (SELECT FROM customer_emails WHERE customer_id = customers.id) AS owns FROM customers) AS known"
+    " GROUP BY email HAVING count(*) > 1 ORDER BY 1"
+)
+
+
+def doubles(session: Session) -> list[list[UUID]]:
+    """The ids of customers that have one e-mail address: for each such address its owner first, then the others, oldest
+    first. Reads all customers."""
+    return [row.ids for row in session.execute(_DOUBLES)]

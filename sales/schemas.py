@@ -6,6 +6,7 @@ from chassis.fields import Body, Count, Id, Mail, Moment, Money, Several, Text, 
 from chassis.paging import LARGEST_PAGE
 from sales.attention import Cause
 from sales.status import OrderStatus
+from sales.timeline import Kind
 
 STATUSES = [each.value for each in OrderStatus]
 
@@ -232,7 +233,7 @@ class EventOut(Schema):
     """One entry of an order's timeline."""
 
     at = fields.AwareDateTime(required=True)
-    kind = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"enum": [each.value for each in Kind]})
     number = fields.Integer(required=True, metadata={"description": "with the kind, tells the order's events apart"})
     from_status = fields.String(required=True, allow_none=True)
     to_status = fields.String(required=True, allow_none=True)

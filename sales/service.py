@@ -7,25 +7,47 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from chassis.idempotency import RequestKey, insert_once
 from chassis.outbox import enqueue
 from sales import chains, saga
-from sales.errors import OrderNotFound
-from sales.models import customers, orders
+from sales.errors import EmailTaken, NothingToResume, OrderNotFound
+from sales.models import customers, folded, orders
 from sales.queries import order_with_items
-from sales.status import DELIVERY_OF_STATUS, OrderStatus, check_request
-from sales.timeline import Event, add_events, last_number, saga_of
+from sales.status import DELIVERY_OF_STATUS, ENDED, OrderStatus, check_request
+from sales.timeline import Event, Kind, add_events, last_number, saga_of
 
 S = OrderStatus
 
 
 def register_customer(session: Session, details: Mapping[str, Any], key: RequestKey | None) -> tuple[Row[Any], bool]:
-    """A new customer; or the one that this very request made before, and True. Raises IdempotencyKeyReused."""
-    return insert_once(session, customers, {"id": uuid7(), **details}, key)
+    """A new customer; or the one that this very request made before, and True.
+
+    Raises IdempotencyKeyReused, EmailTaken.
+    """
+    customer, replayed = insert_once(session, customers, {"id": uuid7(), **details}, key)
+    if not replayed:
+        _own_email(session, customer)
+    return customer, replayed
+
+
+# Of two that come at the same moment the second waits for the first, on the primary key.
+_OWN_EMAIL = text(
+    "INSERT INTO customer_emails (email, customer_id) VALUES (:email, :id) ON CONFLICT DO NOTHING RETURNING customer_id"
+)
+# Whom the release before has registered since the table is there owns nothing.
+_OTHER_WITH_EMAIL = text("SELECT FROM customers WHERE lower(email) = lower(:email) AND id <> :id LIMIT 1")
+
+
+def _own_email(session: Session, customer: Row[Any]) -> None:
+    """The address is this new customer's from now on. Raises EmailTaken."""
+    owned = session.execute(_OWN_EMAIL, {"email": folded(customer.email), "id": customer.id}).first()
+    there = session.execute(_OTHER_WITH_EMAIL, {"email": customer.email, "id": customer.id}).first()
+    if owned is None or there is not None:
+        raise EmailTaken(customer.email)
 
 
 def hold_order(session: Session, order_id: UUID) -> Row[Any]:
@@ -49,7 +71,11 @@ def request_cancel(
         no = _begin_cancel(session, order_id, "cancelled_by_request", correlation_id)
         add_events(
             session,
-            [Event(order_id, "cancel_requested", no, "customer", order.status, S.CANCELLING, reason, correlation_id)],
+            [
+                Event(
+                    order_id, Kind.CANCEL_REQUESTED, no, "customer", order.status, S.CANCELLING, reason, correlation_id
+                )
+            ],
         )
     return order_with_items(session, order_id)
 
@@ -70,20 +96,27 @@ def request_move(
     _set(session, order_id)
     request = saga.message(order_id, "move", order.version, correlation_id, **facts)
     enqueue(session, saga.move(request).tasks)
-    asked = Event(order_id, "move_requested", order.version, "operator", order.status, wanted, None, correlation_id)
+    asked = Event(order_id, Kind.MOVE_REQUESTED, order.version, "operator", order.status, wanted, None, correlation_id)
     add_events(session, [asked])
     return order_with_items(session, order_id), True
 
 
 def resume(session: Session, order_id: UUID, actor: str, reason: str | None = None) -> dict[str, Any]:
-    """Clear an order's flag and send its chain again, if one is under way. Raises OrderNotFound."""
+    """Clear an order's flag, and send its chain again where it has not ended.
+
+    Raises OrderNotFound, and NothingToResume for an order that has ended and needs no attention.
+    """
     order = hold_order(session, order_id)
+    if order.status in ENDED and not order.needs_attention:
+        raise NothingToResume(order_id, order.status)
     under_way = saga_of(session, order_id)
     if under_way is not None and under_way.deadline is not None:
         chains.resend(session, order, under_way)
+    elif order.status not in ENDED:
+        chains.restart(session, order, uuid7().hex)
     _set(session, order_id, needs_attention=False)
-    number = last_number(session, order_id, "resumed") + 1
-    add_events(session, [Event(order_id, "resumed", number, actor, order.status, order.status, reason)])
+    number = last_number(session, order_id, Kind.RESUMED) + 1
+    add_events(session, [Event(order_id, Kind.RESUMED, number, actor, order.status, order.status, reason)])
     return order_with_items(session, order_id)
 
 
@@ -104,8 +137,8 @@ def compensate(session: Session, order_id: UUID, actor: str, reason: str, correl
         _begin_cancel(session, order_id, "cancelled_by_operator", correlation_id)
         becomes = S.CANCELLING
     _set(session, order_id, needs_attention=False)
-    number = last_number(session, order_id, "compensate_requested") + 1
-    asked = Event(order_id, "compensate_requested", number, actor, order.status, becomes, reason, correlation_id)
+    number = last_number(session, order_id, Kind.COMPENSATE_REQUESTED) + 1
+    asked = Event(order_id, Kind.COMPENSATE_REQUESTED, number, actor, order.status, becomes, reason, correlation_id)
     add_events(session, [asked])
     return order_with_items(session, order_id)
 

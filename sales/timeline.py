@@ -7,6 +7,7 @@ behind the messages: it has a deadline while a chain is under way, and none once
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,24 @@ from sales.models import order_sagas
 LONGEST_PAUSE = 600.0
 
 
+class Kind(StrEnum):
+    """What happens to an order: the one name of each kind of event, stored and shown."""
+
+    PLACED = "placed"
+    PRICED = "priced"
+    REJECTED = "rejected"
+    DELIVERY = "delivery"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    CANCEL_REFUSED = "cancel_refused"
+    MOVE_REQUESTED = "move_requested"
+    MOVE_REFUSED = "move_refused"
+    NEEDS_ATTENTION = "needs_attention"
+    REPLAYED = "replayed"
+    RESUMED = "resumed"
+    COMPENSATE_REQUESTED = "compensate_requested"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of an order's timeline. ``number`` and ``kind`` tell it from the order's other events.
@@ -30,7 +49,7 @@ class Event:
     """
 
     order_id: UUID
-    kind: str
+    kind: Kind
     number: int
     actor: str
     from_status: str | None = None
@@ -120,7 +139,7 @@ def saga_of(session: Session, order_id: UUID) -> Any:
     return session.execute(select(order_sagas).where(order_sagas.c.order_id == order_id)).one_or_none()
 
 
-def last_number(session: Session, order_id: UUID, kind: str) -> int:
+def last_number(session: Session, order_id: UUID, kind: Kind) -> int:
     """The highest number that an event of this kind has for this order; 0 where there is none."""
     found = session.execute(
         text("SELECT coalesce(max(number), 0) FROM order_events WHERE order_id = :order_id AND kind = :kind"),

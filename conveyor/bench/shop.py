@@ -36,7 +36,7 @@ class Shop:
 
     def customer(self, name: str) -> str:
         """A new customer's id. Raises GatewayError."""
-        wanted = {"name": f"Bench {name}", "email": f"{name}@{DOMAIN}", "address": "1 High Street"}
+        wanted = {"name": f"Bench {name}", "email": f"{name}-{uuid4()}@{DOMAIN}", "address": "1 High Street"}
         return str(self.gateway.post("/customers", wanted, key=str(uuid4())).body["id"])
 
     def product(self, stock: int) -> str:

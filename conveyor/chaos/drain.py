@@ -1,5 +1,6 @@
 """The end of a run: everything is well again, nothing is under way any more, and what was flagged is sent again."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from amqp.exceptions import AMQPError
@@ -18,7 +19,7 @@ from conveyor.embedded.processes import EmbeddedError
 from conveyor.embedded.rabbitmq import VHOST
 from conveyor.embedded.valkey import Valkey
 from sales import faults, queries, service
-from sales.errors import NotReplayable
+from sales.errors import AlreadySettled, NothingToResume, NotReplayable
 
 #: Seconds until everything is well, and until nothing is under way.
 WELL_WITHIN, DRAINED_WITHIN = 180.0, 900.0
@@ -103,7 +104,7 @@ def _replay_all(sessions: sessionmaker[Session], say: Say) -> int:
         try:
             with asking(sessions) as session:
                 done += faults.replay_message(session, message_id, ACTOR)
-        except NotReplayable as error:
+        except (NotReplayable, AlreadySettled) as error:
             say(f"not replayable: {error}")
     return done
 
@@ -112,10 +113,15 @@ def _resume_all(sessions: sessionmaker[Session]) -> int:
     """As `conveyor order resume` does, for every order that is flagged."""
     with asking(sessions) as session:
         flagged = [order_id for (order_id,) in session.execute(_FLAGGED)]
+    resumed = 0
     for order_id in flagged:
-        with asking(sessions) as session:
+        with (
+            suppress(NothingToResume),
+            asking(sessions) as session,
+        ):  # one may have ended meanwhile, and its flag with it
             service.resume(session, order_id, ACTOR, "chaos is over")
-    return len(flagged)
+            resumed += 1
+    return resumed
 
 
 def _messages(victim: Victim) -> int:

@@ -30,5 +30,7 @@ def compensate(order_id: UUID, reason: str, actor: str) -> None:
     Works on the database of sales directly: CONVEYOR_SALES_DATABASE_URL, else that of the running stack.
     """
     with asking(open_database("sales", target())) as session:
+        before = service.hold_order(session, order_id).version
         order = service.compensate(session, order_id, actor, reason, uuid7().hex)
-    say(f"{order_id}: given up; it is {order['status']}")
+    done = "given up; it is" if order["version"] > before else "nothing was done; it was"
+    say(f"{order_id}: {done} {order['status']}")

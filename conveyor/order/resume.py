@@ -17,7 +17,9 @@ from sales import queries, service
 @click.option("--reason", help="Why it may go on, for the record.")
 @click.option("--actor", default=getpass.getuser, show_default="your user name", help="Who says so, for the record.")
 def resume(order_id: UUID, reason: str | None, actor: str) -> None:
-    """Clear the flag of order ID, and send its chain again if one is under way.
+    """Clear the flag of order ID, and send its chain again if it has not ended.
+
+    Refused where neither is to be done: it has ended, and needs no attention.
 
     \b
       conveyor order list --attention

@@ -6,9 +6,10 @@ reported any more.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from uuid_utils.compat import uuid7
 
 from chassis.errors import ConveyorError
@@ -40,15 +41,37 @@ class ParcelHasLeft(ConveyorError):
         super().__init__(f"order {order_id} cannot be given up: {detail} Keep it: conveyor orphan keep")
 
 
-def keep(settings: Settings, order_id: UUID, actor: str, reason: str) -> None:
-    """Everything stays as it is: the parcel goes out or has arrived, its stock is gone. Raises NoOrphan."""
-    with _orphan(settings, order_id) as (held, facts):
-        record_repair(held.sales, _decision(KEPT, facts, actor, reason))
+class GivenUp(ConveyorError):
+    """This order was given up, and cannot be kept any more."""
+
+    def __init__(self, order_id: str, decided: Row[Any]) -> None:
+        when = f"{decided.at:%Y-%m-%d %H:%M:%S}"
+        super().__init__(f"order {order_id} was given up by {decided.actor} at {when}: there is nothing left to keep")
 
 
-def give_up(settings: Settings, order_id: UUID, actor: str, reason: str) -> None:
-    """The parcel stays here and the stock goes back, as if the order were cancelled. Raises NoOrphan, ParcelHasLeft."""
+def keep(settings: Settings, order_id: UUID, actor: str, reason: str) -> bool:
+    """Everything stays as it is: the parcel goes out or has arrived, its stock is gone.
+
+    False, and nothing is done, where that was decided before. Raises NoOrphan, GivenUp.
+    """
     with _orphan(settings, order_id) as (held, facts):
+        decided = _decided(held, order_id)
+        if decided is not None and decided.kind == GIVEN_UP:
+            raise GivenUp(str(order_id), decided)
+        if decided is None:
+            record_repair(held.sales, _decision(KEPT, facts, actor, reason))
+        return decided is None
+
+
+def give_up(settings: Settings, order_id: UUID, actor: str, reason: str) -> bool:
+    """The parcel stays here and the stock goes back, as if the order were cancelled. One that was kept may be given up.
+
+    False, and nothing is done, where it was given up before. Raises NoOrphan, ParcelHasLeft.
+    """
+    with _orphan(settings, order_id) as (held, facts):
+        decided = _decided(held, order_id)
+        if decided is not None and decided.kind == GIVEN_UP and _is_undone(facts):
+            return False
         (answer,) = delivery.cancel_delivery(
             held.delivery, [CancelDelivery(order_id=order_id, no=_next_cancel(held, order_id))]
         )
@@ -58,6 +81,7 @@ def give_up(settings: Settings, order_id: UUID, actor: str, reason: str) -> None
         decision = _decision(GIVEN_UP, facts, actor, reason)
         for session in (held.sales, held.inventory, held.delivery):
             record_repair(session, decision)
+        return True
 
 
 def settled_orphans(databases: Readable) -> set[str]:
@@ -74,6 +98,19 @@ def _orphan(settings: Settings, order_id: UUID) -> Iterator[tuple[Held, Facts]]:
         if facts.sales or not (facts.inventory or facts.delivery):
             raise NoOrphan(facts)
         yield held, facts
+
+
+def _decided(held: Held, order_id: UUID) -> Row[Any] | None:
+    """What somebody decided last about this order."""
+    decisions = select(repairs).where(repairs.c.subject == str(order_id), repairs.c.kind.in_((KEPT, GIVEN_UP)))
+    return held.sales.execute(decisions.order_by(repairs.c.id.desc()).limit(1)).one_or_none()
+
+
+def _is_undone(facts: Facts) -> bool:
+    """Whether nothing is held and nothing goes out: a decision is on record in each database, and all may not have got
+    it."""
+    held = facts.inventory is not None and facts.inventory.state == "held"
+    return not held and (facts.delivery is None or facts.delivery.status == "CANCELLED")
 
 
 def _next_cancel(held: Held, order_id: UUID) -> int:

@@ -39,8 +39,8 @@ def keep(order_id: UUID, reason: str, actor: str) -> None:
     """
     from conveyor.reconcile import orphan
 
-    orphan.keep(target(), order_id, actor, reason)
-    say(f"{order_id}: kept; its parcel goes on, its stock is gone")
+    done = orphan.keep(target(), order_id, actor, reason)
+    say(f"{order_id}: {'kept' if done else 'was kept before'}; its parcel goes on, its stock is gone")
 
 
 @orphan.command(short_help="Stop an order's parcel, and give its stock back.")
@@ -55,5 +55,5 @@ def give_up(order_id: UUID, reason: str, actor: str) -> None:
     """
     from conveyor.reconcile import orphan
 
-    orphan.give_up(target(), order_id, actor, reason)
-    say(f"{order_id}: given up; its stock is back")
+    done = orphan.give_up(target(), order_id, actor, reason)
+    say(f"{order_id}: {'given up' if done else 'was given up before'}; its stock is back")

@@ -4,6 +4,7 @@ import click
 
 from conveyor.client import JSON
 from conveyor.shop import shown
+from conveyor.shop.doubles import doubles
 from conveyor.shop.naming import customer_id
 from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once
 from conveyor.terminal import say, say_json
@@ -18,6 +19,9 @@ def customer() -> None:
       conveyor customer show grace@example.com
       conveyor order list --customer grace@example.com
     """
+
+
+customer.add_command(doubles)
 
 
 @customer.command("list")

@@ -15,7 +15,7 @@ from tests.conftest import SERVICES
 
 MODULES = {name: import_module(f"{name}.errors") for name in ("chassis", *SERVICES, "gateway_app")}
 #: What only the operator's command line meets: no request is answered with it.
-NEVER_ANSWERED = {"message_not_found", "not_replayable"}
+NEVER_ANSWERED = {"message_not_found", "not_replayable", "nothing_to_resume", "already_settled"}
 NOWHERE = "postgresql://nobody:nothing@127.0.0.1:9/none"
 
 

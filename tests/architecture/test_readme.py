@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from chassis.settings import PREFIX, Settings
 from conveyor.cli import cli
+from sales.timeline import Kind
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -176,3 +177,9 @@ def test_no_page_speaks_of_a_variable_that_nothing_reads(page: Path) -> None:
 def test_a_newcomer_reads_it_in_five_minutes() -> None:
     before_the_settings = README.read_text().partition("| variable |")[0]
     assert len(before_the_settings.splitlines()) <= 230
+
+
+def test_the_page_on_how_it_works_has_each_kind_of_event_by_its_one_name() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text()
+    table = page.partition("## The timeline")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [each.value for each in Kind]

@@ -227,14 +227,21 @@ def old_keys(sweep: Sweep, death: Death) -> None:
     sweep.until(lambda: sweep.ask("sales", query, key=key) == [(0,)], "an old key is remembered")
 
 
-def _operate(sweep: Sweep, death: Death, command: tuple[str, ...], path: str, body: dict[str, str]) -> None:
-    """An operator does something, by command or by the same request, and once more after the death."""
+def _operate(
+    sweep: Sweep, death: Death, command: tuple[str, ...], path: str, body: dict[str, str], done: str | None = None
+) -> None:
+    """An operator does something, by command or by the same request, and once more after the death.
+
+    ``done`` is what the second time may be refused with, because the first has done it.
+    """
     if death.process == " ".join(command[:2]):
         with death:
             sweep.command(*command)
-        sweep.command(*command)
+        sweep.command(*command, done=done)
     else:
-        _while_dying(death, _not_public(sweep, "sales", sweep.request("POST", path, {"actor": "ada", **body})))
+        request = _not_public(sweep, "sales", sweep.request("POST", path, {"actor": "ada", **body}))
+        request.done = (409,) if done else ()
+        _while_dying(death, request)
 
 
 def _not_public(sweep: Sweep, service_name: str, request: Request) -> Request:
@@ -248,7 +255,7 @@ def resume(sweep: Sweep, death: Death) -> None:
     product = sweep.add_product()
     order = _lose(sweep, "place", product, _FLAG)
     sweep.stock[product] -= 1
-    _operate(sweep, death, ("order", "resume", order), f"/orders/{order}/resume", {})
+    _operate(sweep, death, ("order", "resume", order), f"/orders/{order}/resume", {}, done="nothing to resume")
     sweep.becomes(order, "Pending Shipment")
 
 

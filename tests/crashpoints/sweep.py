@@ -215,8 +215,11 @@ class Sweep:
         both = f"exec({self.guards_off.get(name, '')!r}, {{}})\nexec({patch!r}, {{}})"
         self.pipeline.start(kind, service, both, wait=wait)
 
-    def command(self, *arguments: str) -> int:
-        """Run ``conveyor ARGUMENTS`` as an operator would; it dies where the case says so. Returns its exit code."""
+    def command(self, *arguments: str, done: str | None = None) -> int:
+        """Run ``conveyor ARGUMENTS`` as an operator would; it dies where the case says so. Returns its exit code.
+
+        ``done`` is what it says where it was done before.
+        """
         patch = ""
         if self.death and not self.death.happened and self.death.process == " ".join(arguments[:2]):
             patch = self.death.patch
@@ -228,7 +231,9 @@ class Sweep:
         if self.death:
             self.death.codes.append(status)
         if status not in (0, 137):
-            raise Violation(f"conveyor {' '.join(arguments)}: {(self.pipeline.folder / f'{name}.log').read_text()}")
+            said = (self.pipeline.folder / f"{name}.log").read_text()
+            if done is None or done not in said:
+                raise Violation(f"conveyor {' '.join(arguments)}: {said}")
         return status
 
     def kill_all(self) -> None:

@@ -16,7 +16,7 @@ from chassis.database import chassis_metadata, open_database, transaction
 from chassis.migrations import SchemaNewer, history, migrate
 from chassis.settings import Settings, settings
 from conveyor.embedded.postgres import Postgres
-from sales import placing
+from sales import placing, queries
 from sales.attention import SENTENCES, Cause
 from tests import release_before
 from tests.conftest import SERVICES
@@ -280,6 +280,36 @@ def test_what_was_noted_of_faults_before_is_a_code_and_a_sentence_afterwards(scr
     assert list(kept) == ["DataError: (psycopg2.errors.InvalidText)", *reasons[1:], "KeyError: 'lines'"]
     assert list(kept) == [without_values(each) for each in [*reasons, "KeyError: 'lines'"]]
     assert last_error is None
+
+
+def test_an_address_is_the_oldest_customers_that_has_it_and_no_row_is_lost(scratch_database: Scratch) -> None:
+    sessions = scratch_database("sales")
+    migrate("sales", "0005")
+    emails = [
+        "ada@example.com",
+        "Ada@Example.com",
+        "bob@example.com",
+        "ada@m\u00dcller.example",
+        "ada@m\u00fcller.example",
+    ]
+    ids = [uuid7() for _ in emails]
+    with transaction(sessions) as session:
+        # The oldest by its time; of the same time, by its id.
+        for number, (customer_id, email) in enumerate(zip(ids, emails, strict=True)):
+            session.execute(
+                text(
+                    "INSERT INTO customers (id, name, email, address, created_at) VALUES (:id, 'A', :email, 'x', :at)"
+                ),
+                {"id": customer_id, "email": email, "at": "2026-11-02" if number == 0 else "2026-11-01"},
+            )
+    migrate("sales")
+    with transaction(sessions) as session:
+        owners = dict(session.execute(text("SELECT email, customer_id FROM customer_emails")).all())
+        assert session.execute(text("SELECT count(*) FROM customers")).scalar_one() == len(emails)
+        listed = queries.doubles(session)
+    assert owners == {"ada@example.com": ids[1], "bob@example.com": ids[2], "ada@m\u00fcller.example": ids[3]}
+    assert [ids[1], ids[0]] in listed
+    assert ids[2] not in {each for group in listed for each in group}
 
 
 @pytest.mark.parametrize("service", SERVICES)

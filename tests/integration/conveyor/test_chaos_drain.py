@@ -28,7 +28,7 @@ def sessions(sales_sessions: sessionmaker[Session]) -> sessionmaker[Session]:
 def order_id(sessions: sessionmaker[Session]) -> UUID:
     """An order whose message is lost."""
     with transaction(sessions) as session:
-        details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.org", "address": "1 Main Street"}
         customer, _ = service.register_customer(session, details, None)
         draft = {"customer_id": customer.id, "items": [{"product_id": uuid7(), "quantity": 1}]}
         order: UUID = placing.place_order(session, draft, None, "trace")[0]["id"]

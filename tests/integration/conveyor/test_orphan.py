@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner, Result
 
-from conveyor.reconcile.orphan import NoOrphan, ParcelHasLeft, give_up, keep
+from conveyor.reconcile.orphan import GivenUp, NoOrphan, ParcelHasLeft, give_up, keep
 from conveyor.reconcile.orphan_command import orphan
 from tests.conftest import SERVICES
 from tests.integration.conveyor.test_reconcile import CORRUPTIONS, found_in
@@ -53,6 +53,20 @@ def test_one_that_is_kept_stays_as_it_is_and_is_not_reported_any_more(shop: Any)
     keep(shop.settings, order_id, "ada", "it is paid for")
     assert (everything_in(shop)["inventory"], everything_in(shop)["delivery"]) == (stock, deliveries)
     assert found_in(shop) == []
+
+
+def test_what_was_decided_once_is_not_decided_again(shop: Any) -> None:
+    order_id = forget(shop, "shipped")
+    assert keep(shop.settings, order_id, "ada", "it is paid for")
+    before = everything_in(shop)
+    assert not keep(shop.settings, order_id, "bob", "again")
+    assert everything_in(shop) == before
+    assert give_up(shop.settings, order_id, "ada", "it is not paid for after all")
+    before = everything_in(shop)
+    assert not give_up(shop.settings, order_id, "bob", "again")
+    with pytest.raises(GivenUp, match=f"order {order_id} was given up by ada at .*: there is nothing left to keep"):
+        keep(shop.settings, order_id, "bob", "x")
+    assert everything_in(shop) == before
 
 
 def test_one_that_sales_knows_or_that_nobody_knows_is_no_orphan(shop: Any) -> None:

@@ -36,7 +36,7 @@ def run(*arguments: str) -> Result:
 
 def place(sessions: sessionmaker[Session]) -> UUID:
     with transaction(sessions) as session:
-        details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.org", "address": "1 Main Street"}
         customer, _ = service.register_customer(session, details, None)
         draft = {"customer_id": customer.id, "items": [{"product_id": uuid7(), "quantity": 1}]}
         order_id: UUID = placing.place_order(session, draft, None, "trace")[0]["id"]
@@ -171,10 +171,12 @@ class TestDrop:
         with transaction(sessions) as session:
             assert session.execute(select(orders.c.needs_attention).where(orders.c.id == order_id)).scalar_one()
 
-    def test_of_a_replayed_message_changes_nothing(self, sessions: sessionmaker[Session]) -> None:
+    def test_of_a_replayed_message_is_refused_and_changes_nothing(self, sessions: sessionmaker[Session]) -> None:
         message_id = keep(sessions, place(sessions))
         run("replay", message_id)
-        assert run("drop", message_id, "--reason", "too late").exit_code == 0
+        answer = run("drop", message_id, "--reason", "too late")
+        assert answer.exit_code == 1
+        assert f"Message {message_id} was replayed by ada; nothing was done." in answer.output
         assert state(sessions, message_id) == ("replayed", "ada", None)
 
 
@@ -244,6 +246,19 @@ class TestResume:
         answer = CliRunner().invoke(cli, ["order", "resume", str(order_id)])
         assert f"A message about it still waits: conveyor quarantine show {message_id}" in answer.output
 
+    def test_an_order_that_has_ended_and_needs_no_attention_is_refused_with_the_reason(
+        self, sessions: sessionmaker[Session]
+    ) -> None:
+        order_id = place(sessions)
+        with transaction(sessions) as session:
+            session.execute(update(orders).where(orders.c.id == order_id).values(status="Delivered"))
+        answer = CliRunner().invoke(cli, ["order", "resume", str(order_id)])
+        assert answer.exit_code == 1
+        assert "is Delivered and needs no attention: there is nothing to resume" in str(answer.exception)
+        with transaction(sessions) as session:
+            kinds = session.execute(select(order_events.c.kind).where(order_events.c.order_id == order_id)).scalars()
+            assert list(kinds) == ["placed"]
+
     def test_an_order_that_does_not_exist_is_named(self, sessions: sessionmaker[Session]) -> None:
         nobody = str(uuid7())
         answer = CliRunner().invoke(cli, ["order", "resume", nobody])
@@ -278,6 +293,13 @@ class TestCompensate:
         answer = self.give_up(order_id)
         assert answer.exit_code == 1
         assert "In Transit cannot become Cancelled; allowed: Delivered or Delivery Failed" in str(answer.exception)
+
+    def test_of_a_cancelled_order_does_nothing_and_says_so(self, sessions: sessionmaker[Session]) -> None:
+        order_id = place(sessions)
+        with transaction(sessions) as session:
+            session.execute(update(orders).where(orders.c.id == order_id).values(status="Cancelled"))
+        answer = self.give_up(order_id)
+        assert (answer.exit_code, answer.output) == (0, f"{order_id}: nothing was done; it was Cancelled\n")
 
     def test_wants_a_reason(self, databases: object) -> None:
         answer = CliRunner().invoke(cli, ["order", "compensate", str(uuid7())])

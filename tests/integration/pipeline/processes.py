@@ -74,7 +74,7 @@ class Pipeline:
         wait_until(self.fork_server.healthy)
         ports = {f"CONVEYOR_{each.upper()}_RELAY": f"127.0.0.1:{free_port()}" for each in self.sessions}
         self.environment = {**os.environ, **self.environment, **ports, "PYTHONPATH": str(ROOT)}
-        details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.com", "address": "12 Rue de la Paix"}
         for sessions in self.sessions.values():
             with transaction(sessions) as session:
                 session.execute(text("DELETE FROM outbox"))

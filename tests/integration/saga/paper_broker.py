@@ -82,7 +82,7 @@ class World:
         for sessions in self.sessions.values():
             with transaction(sessions) as session:
                 session.execute(text("DELETE FROM outbox"))
-        details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.com", "address": "12 Rue de la Paix"}
         with transaction(self.sessions["sales"]) as session:
             self.customer = sales.register_customer(session, details, None)[0].id
 

@@ -13,6 +13,7 @@ from chassis.database import transaction
 from sales import faults, queries, service
 from sales.attention import SENTENCES, Cause
 from sales.messages import DeadLetter, Fault
+from sales.status import ENDED
 from tests.integration.sales.conftest import Shop, about
 
 
@@ -307,10 +308,51 @@ def test_two_messages_under_one_id_are_both_kept_and_one_that_comes_again_is_cou
     assert sorted(map(tuple, rows)) == [("one", 2), ("other", 2), ("third", 1)]
 
 
-def test_resuming_an_order_that_has_ended_sends_nothing(shop: Shop) -> None:
+def test_resuming_a_flagged_order_that_has_ended_clears_the_flag_and_sends_nothing(shop: Shop) -> None:
     order = shop.ship()
+    record(shop, fault(order["id"]))
     sent = shop.sent(order)
     with transaction(shop.sessions) as session:
         service.resume(session, UUID(order["id"]), "ada")
     assert shop.sent(order) == sent
-    assert shop.kinds(order)[-1] == "resumed"
+    assert (shop.kinds(order)[-1], shop.order(order)["needs_attention"]) == ("resumed", False)
+
+
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_an_order_that_has_ended_and_needs_no_attention_is_not_resumed(shop: Shop, status: str) -> None:
+    order = shop.ship()
+    shop.rows("UPDATE orders SET status = :status WHERE id = :id RETURNING 1", status=status, id=order["id"])
+    before, sent = shop.timeline(order), shop.sent(order)
+
+    answer = shop.http.post(f"/orders/{order['id']}/resume", json={"actor": "ada"})
+
+    assert (answer.status_code, answer.json["code"], answer.json["order_status"]) == (409, "nothing_to_resume", status)
+    assert status in answer.json["detail"]
+    assert (shop.timeline(order), shop.sent(order)) == (before, sent)
+
+
+def test_resuming_an_order_whose_saga_row_is_missing_begins_its_chain_anew(shop: Shop) -> None:
+    order = shop.place()
+    shop.rows("DELETE FROM order_sagas WHERE order_id = :id RETURNING 1", id=order["id"])
+    with transaction(shop.sessions) as session:
+        service.resume(session, UUID(order["id"]), "ada")
+    assert [task for task, _ in shop.sent(order)] == ["inventory.check_availability"] * 2
+    assert shop.saga(order).deadline is not None
+
+
+@pytest.mark.parametrize(("first", "then"), [("replay", "drop"), ("drop", "replay")])
+def test_a_message_that_was_settled_in_one_way_is_not_settled_in_the_other(shop: Shop, first: str, then: str) -> None:
+    order = shop.place()
+    found = fault(order["id"])
+    record(shop, found)
+    why = {"replay": {"actor": "ada"}, "drop": {"actor": "ada", "reason": "a test"}}
+    where = f"/quarantine/{found.message_id}"
+    assert shop.http.post(f"{where}/{first}", json=why[first]).status_code == 200
+    before, sent = shop.timeline(order), shop.sent(order)
+
+    answer = shop.http.post(f"{where}/{then}", json=why[then])
+
+    assert (answer.status_code, answer.json["code"]) == (409, "already_settled")
+    assert answer.json["state"] == {"replay": "replayed", "drop": "dropped"}[first]
+    assert (shop.timeline(order), shop.sent(order)) == (before, sent)
+    assert shop.http.post(f"{where}/{first}", json=why[first]).status_code == 200

@@ -57,7 +57,7 @@ class TestTheSameRequestAgain:
         assert shop.http.post("/orders", json=shop.draft(2), headers=quoted).headers["Idempotent-Replayed"] == "true"
 
     def test_makes_one_customer(self, shop: Shop, key: dict[str, str]) -> None:
-        details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.com", "address": "12 Rue de la Paix"}
         first, second = (shop.http.post("/customers", json=details, headers=key) for _ in range(2))
         assert (second.status_code, second.json) == (201, first.json)
         assert second.headers["Idempotent-Replayed"] == "true"
@@ -80,7 +80,7 @@ class TestAnotherRequestUnderTheSameKey:
     def test_of_another_kind_has_keys_of_its_own(self, shop: Shop, key: dict[str, str]) -> None:
         """Behind the gateway, which refuses it, a key is unique in its table."""
         shop.http.post("/orders", json=shop.draft(2), headers=key)
-        details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix"}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.com", "address": "12 Rue de la Paix"}
         assert shop.http.post("/customers", json=details, headers=key).status_code == 201
 
     def test_the_gateways_digest_counts_where_there_is_one(self, shop: Shop, key: dict[str, str]) -> None:

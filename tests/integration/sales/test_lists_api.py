@@ -1,14 +1,19 @@
 """Lists of orders and customers over HTTP: filters, sorting, pages."""
 
 import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from sales import queries, service
 from tests.integration.sales.conftest import Shop
 
 BEGIN = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -115,7 +120,7 @@ class TestOrders:
 
     def test_a_cursor_of_another_list_is_refused(self, shop: Shop, placed: list[dict[str, Any]]) -> None:
         for _ in range(2):
-            register(shop, "ada@example.com")
+            register(shop, f"{uuid7().hex}@example.com")
         cursor = shop.http.get("/customers", query_string={"limit": 1}).json["next_cursor"]
         answer = shop.http.get("/orders", query_string={"cursor": cursor})
         assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "cursor")
@@ -148,14 +153,19 @@ class TestOrders:
 
 class TestCustomers:
     def test_a_customer_is_found_where_the_answer_says(self, shop: Shop) -> None:
-        details = {"name": "Ada", "email": "ada@example.com", "phone": "+33 1", "address": "12 Rue de la Paix"}
+        details = {
+            "name": "Ada",
+            "email": f"{uuid7().hex}@example.com",
+            "phone": "+33 1",
+            "address": "12 Rue de la Paix",
+        }
         answer = shop.http.post("/customers", json=details)
         assert (answer.status_code, answer.json.items() >= details.items()) == (201, True)
         assert shop.http.get(answer.headers["Location"]).json == answer.json
 
     @pytest.mark.parametrize("phone", [{}, {"phone": None}])
     def test_a_customer_needs_no_phone(self, shop: Shop, phone: dict[str, None]) -> None:
-        details = {"name": "Ada", "email": "ada@example.com", "address": "12 Rue de la Paix", **phone}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.com", "address": "12 Rue de la Paix", **phone}
         answer = shop.http.post("/customers", json=details)
         assert (answer.status_code, answer.json["phone"]) == (201, None)
 
@@ -163,19 +173,93 @@ class TestCustomers:
         answer = shop.http.get(f"/customers/{uuid7()}")
         assert (answer.status_code, answer.json["code"]) == (404, "customer_not_found")
 
-    def test_an_address_finds_its_customers_in_any_spelling_and_no_others(self, shop: Shop) -> None:
+    def test_an_address_finds_its_customer_in_any_spelling_and_no_other(self, shop: Shop) -> None:
         email = f"Ada.{uuid7().hex}@Example.com"
-        made = [
-            shop.http.post("/customers", json={"name": name, "email": email, "address": "x"}).json["id"]
-            for name in "AB"
-        ]
+        made = register(shop, email)
         for spelling in (email, email.upper(), email.lower()):
-            assert ids(shop.http.get("/customers", query_string={"email": spelling})) == made[::-1]
+            assert ids(shop.http.get("/customers", query_string={"email": spelling})) == [made]
         assert ids(shop.http.get("/customers", query_string={"email": "%"})) == []
 
     def test_pages_show_every_customer_once_newest_first(self, shop: Shop) -> None:
-        email = f"{uuid7().hex}@example.com"
-        made = [register(shop, email) for _ in range(3)]
-        first = shop.http.get("/customers", query_string={"email": email, "limit": 2})
-        rest = shop.http.get("/customers", query_string={"email": email, "cursor": first.json["next_cursor"]})
-        assert (ids(first), ids(rest), rest.json["next_cursor"]) == (made[:0:-1], made[:1], None)
+        made = [register(shop, f"{uuid7().hex}@example.com") for _ in range(3)]
+        first = shop.http.get("/customers", query_string={"limit": 2})
+        rest = shop.http.get("/customers", query_string={"limit": 1, "cursor": first.json["next_cursor"]})
+        assert (ids(first), ids(rest)) == (made[:0:-1], made[:1])
+
+
+class TestAnAddressOfOneCustomer:
+    @pytest.fixture
+    def email(self) -> str:
+        return f"Ada.{uuid7().hex}@Example.com"
+
+    @pytest.mark.parametrize("spell", [str, str.upper, str.lower])
+    def test_is_refused_to_another_by_the_name_of_its_field(
+        self, shop: Shop, email: str, spell: Callable[[str], str]
+    ) -> None:
+        made, again = register(shop, email), spell(email)
+        for _ in range(2):
+            answer = shop.http.post("/customers", json={"name": "Bob", "email": again, "address": "y"})
+            assert (answer.status_code, answer.json["code"]) == (409, "email_taken")
+            assert again in answer.json["detail"]
+            assert answer.json["errors"] == [{"field": "email", "message": "belongs to another customer"}]
+        assert ids(shop.http.get("/customers", query_string={"email": email})) == [made]
+
+    def test_is_answered_to_a_copy_of_the_request_that_registered_it(self, shop: Shop, email: str) -> None:
+        body, key = {"name": "Ada", "email": email, "address": "x"}, {"Idempotency-Key": uuid7().hex}
+        first, copy = (shop.http.post("/customers", json=body, headers=key) for _ in range(2))
+        assert (first.status_code, copy.status_code, copy.json) == (201, 201, first.json)
+        assert copy.headers["Idempotent-Replayed"] == "true"
+        other = shop.http.post("/customers", json=body, headers={"Idempotency-Key": uuid7().hex})
+        assert (other.status_code, other.json["code"]) == (409, "email_taken")
+
+    @pytest.mark.parametrize("keyed", [True, False])
+    def test_is_one_customers_however_many_ask_for_it_at_once(self, shop: Shop, email: str, keyed: bool) -> None:
+        assert sorted(at_once(shop, email, keyed)) == [201] * (20 if keyed else 1) + [409] * (0 if keyed else 19)
+        assert len(shop.rows("SELECT FROM customers WHERE lower(email) = lower(:email)", email=email)) == 1
+
+    def test_control_without_its_table_several_have_it(
+        self, shop: Shop, email: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "_own_email", lambda _session, _customer: None)
+        at_once(shop, email, keyed=False)
+        assert len(shop.rows("SELECT FROM customers WHERE lower(email) = lower(:email)", email=email)) == 20
+
+    def test_that_the_release_before_has_registered_beside_this_one_is_taken_too(self, shop: Shop, email: str) -> None:
+        made = [registered_by_the_release_before(shop, each) for each in (email, email.lower())]
+        answer = shop.http.post("/customers", json={"name": "Bob", "email": email.upper(), "address": "y"})
+        assert (answer.status_code, answer.json["code"]) == (409, "email_taken")
+        assert ids(shop.http.get("/customers", query_string={"email": email})) == made[::-1]
+
+    def test_finds_its_owner_alone_and_the_doubles_of_the_release_before_are_listed(
+        self, shop: Shop, email: str
+    ) -> None:
+        owner = register(shop, email)
+        double = registered_by_the_release_before(shop, email.lower())
+        assert ids(shop.http.get("/customers", query_string={"email": email})) == [owner]
+        assert shop.http.get(f"/customers/{double}").json["email"] == email.lower()
+        with transaction(shop.sessions) as session:
+            assert [UUID(owner), UUID(double)] in queries.doubles(session)
+
+
+def at_once(shop: Shop, email: str, keyed: bool) -> list[int]:
+    """The answers to twenty requests that register this address at the same moment, with one key or without."""
+    together, body = threading.Barrier(20), {"name": "Ada", "email": email, "address": "x"}
+    key = {"Idempotency-Key": uuid7().hex} if keyed else {}
+
+    def ask(_number: int) -> int:
+        client = shop.http.application.test_client()
+        together.wait(30)
+        return client.post("/customers", json=body, headers=key).status_code
+
+    with ThreadPoolExecutor(20) as pool:
+        return list(pool.map(ask, range(20), timeout=60))
+
+
+def registered_by_the_release_before(shop: Shop, email: str) -> str:
+    """A customer that a process of the release before has put into the table, which knows of no owner."""
+    [row] = shop.rows(
+        "INSERT INTO customers (id, name, email, address) VALUES (:id, 'Ada', :email, 'x') RETURNING id",
+        id=uuid7(),
+        email=email,
+    )
+    return str(row.id)

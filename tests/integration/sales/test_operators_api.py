@@ -111,12 +111,13 @@ class TestReplay:
         assert problem(answer) == (409, "not_replayable")
         assert shop.http.get(f"/quarantine/{message_id}").json["state"] == "waiting"
 
-    def test_after_a_drop_sends_nothing_and_says_that_it_was_dropped(self, shop: Shop) -> None:
+    def test_after_a_drop_is_refused_and_says_that_it_was_dropped(self, shop: Shop) -> None:
         order = shop.place()
         message_id = keep(shop, order)
         shop.http.post(f"/quarantine/{message_id}/drop", json=WHY)
         answer = shop.http.post(f"/quarantine/{message_id}/replay", json={"actor": "bob"})
-        assert (answer.status_code, answer.json["state"], answer.json["settled_by"]) == (200, "dropped", "ada")
+        assert problem(answer) == (409, "already_settled")
+        assert (answer.json["state"], answer.json["settled_by"]) == ("dropped", "ada")
         assert "inventory.reserve_stock" not in [task for task, _ in shop.sent(order)]
 
 

@@ -85,7 +85,7 @@ def kept(sessions: sessionmaker[Session]) -> list[Row[Any]]:
 
 def place(sessions: sessionmaker[Session]) -> UUID:
     with transaction(sessions) as session:
-        details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
+        details = {"name": "Ada", "email": f"{uuid7().hex}@example.org", "address": "1 Main Street"}
         customer, _ = service.register_customer(session, details, None)
         draft = {"customer_id": customer.id, "items": [{"product_id": uuid7(), "quantity": 1}]}
         order_id: UUID = placing.place_order(session, draft, None, "trace")[0]["id"]

@@ -55,7 +55,7 @@ class Shop:
             session.execute(
                 text("UPDATE orders SET status = 'Delivered' WHERE status IN ('Pending Shipment', 'In Transit')")
             )
-            details = {"name": "Ada", "email": "ada@example.org", "address": "1 Main Street"}
+            details = {"name": "Ada", "email": f"{uuid7().hex}@example.org", "address": "1 Main Street"}
             self.customer_id: UUID = service.register_customer(session, details, None)[0].id
 
     def place(self, *, relayed: bool = True) -> UUID:
@@ -602,7 +602,7 @@ class TestAnIdempotencyKey:
 
     def test_is_free_for_another_request_at_once_when_it_is_too_old(self, shop: Shop) -> None:
         old = self.customer(shop, 31)
-        details = {"name": "Bob", "email": "bob@example.org", "address": "2 Main Street"}
+        details = {"name": "Bob", "email": f"{uuid7().hex}@example.org", "address": "2 Main Street"}
         key = RequestKey("client", str(old), "another request")
         with transaction(shop.sessions) as session:
             made, replayed = service.register_customer(session, details, key)

@@ -315,14 +315,14 @@ class TestOpenApi:
             ("get", "/orders/{order_id}/events"): ["404"],
             ("put", "/orders/{order_id}/status"): ["404", "409", "412", "422"],
             ("post", "/orders/{order_id}/cancel"): ["404", "409", "412", "422"],
-            ("post", "/customers"): ["422"],
+            ("post", "/customers"): ["409", "422"],
             ("get", "/customers"): ["422"],
             ("get", "/customers/{customer_id}"): ["404"],
             ("get", "/quarantine"): ["422"],
             ("get", "/quarantine/{message_id}"): ["404"],
             ("post", "/quarantine/{message_id}/replay"): ["404", "409", "422"],
-            ("post", "/quarantine/{message_id}/drop"): ["404", "422"],
-            ("post", "/orders/{order_id}/resume"): ["404", "412", "422"],
+            ("post", "/quarantine/{message_id}/drop"): ["404", "409", "422"],
+            ("post", "/orders/{order_id}/resume"): ["404", "409", "412", "422"],
             ("post", "/orders/{order_id}/compensate"): ["404", "409", "412", "422"],
         }
 
