@@ -49,13 +49,25 @@ REPLAYED = text_header("`true`: this request was carried out before, and not aga
 
 
 def publish(app: Flask, document: Callable[[], Document]) -> None:
-    """Answer ``/openapi.json`` with this document, and ``/docs`` with a page that shows it and can try it out."""
+    """Answer ``/openapi.json`` with this document, ``/docs`` with a page that shows it and can try it out, ``/`` with
+    where to go."""
 
     def openapi_json() -> Response:
         return Response(json.dumps(document(), sort_keys=False), mimetype="application/json")
 
     app.add_url_rule("/openapi.json", "openapi_json", openapi_json)
     add_page(app)
+    app.add_url_rule("/", "signpost", lambda: signpost(app))
+
+
+def signpost(app: Flask) -> dict[str, str]:
+    """Where to go from here: the pages about this process, and the lists that it has."""
+    rules = [each for each in app.url_map.iter_rules() if "GET" in (each.methods or ()) and not each.arguments]
+    paths = sorted(each.rule for each in rules)
+    about = {"docs": "/docs", "openapi": "/openapi.json"}
+    about["health"] = "/health" if "/health" in paths else "/health/ready"
+    lists = {path[1:]: path for path in paths if re.fullmatch("/[a-z]+", path) and path not in about.values()}
+    return {"name": f"Conveyor {app.name}", **about, **lists}
 
 
 def complete(document: Document, app: Flask) -> Document:

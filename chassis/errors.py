@@ -5,6 +5,7 @@
     ├── CacheAway              Redis cannot be reached or does not answer in time; the caller uses its fallback
     └── AppError               a request is refused; becomes one application/problem+json answer
         ├── Malformed     400  the request cannot be read
+        ├── CrossSite     403  a page of another site made the request
         ├── NotFound      404  there is no such thing
         ├── Conflict      409  not in the state that this request needs
         │   └── IllegalTransition  not from this status to that one; says what is allowed
@@ -12,6 +13,7 @@
         ├── TooLarge      413  over a limit of size
         ├── TooLong       414  a query that no route takes
         ├── Unsupported   415  not JSON
+        ├── UnknownHost   421  the Host is no name of this process
         ├── Invalid       422  readable, and against a rule; names the field
         └── Unavailable   503  a dependency is down; try again after ``retry_after`` seconds
 
@@ -70,6 +72,12 @@ class Malformed(AppError):
     status, code, title = 400, "malformed_request", "The request cannot be read"
 
 
+class CrossSite(AppError):
+    """A page of another site made the request."""
+
+    status, code, title = 403, "cross_site", "Not from another site's page"
+
+
 class NotFound(AppError):
     """There is no such thing."""
 
@@ -114,6 +122,12 @@ class Unsupported(AppError):
     """The body is not JSON."""
 
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class UnknownHost(AppError):
+    """The Host is no name of this process."""
+
+    status, code, title = 421, "unknown_host", "Nobody here answers to this Host"
 
 
 class Invalid(AppError):

@@ -86,6 +86,13 @@ def address(text: str) -> None:
         raise ValueError(f"must be an IP address, such as 127.0.0.1, 0.0.0.0 or ::1, not {shown(text)}") from None
 
 
+def hosts(text: str) -> None:
+    """Names of hosts, separated by commas."""
+    for each in filter(None, map(str.strip, text.split(","))):
+        if len(each) > 253 or not re.fullmatch(r"\w([\w.-]*\w)?\.?", each, re.ASCII):
+            raise ValueError(f"must be names of hosts, without scheme and port, not {shown(each)}")
+
+
 def host_and_port(text: str) -> None:
     """Where a datagram goes."""
     found = _HOST.fullmatch(text)

@@ -56,6 +56,9 @@ class Settings:
     )
 
     host: str = _setting("127.0.0.1", "address that the web processes and Flower listen on", check=meaning.address)
+    hosts: str = _setting(
+        "", "further host names that the web processes answer to, separated by commas", check=meaning.hosts
+    )
     gateway_port: int = _port(3001, 1, "port of the gateway, the only public door")
     sales_port: int = _port(3000, 0, "port of sales")
     delivery_port: int = _port(3002, 2, "port of delivery")

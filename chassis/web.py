@@ -22,6 +22,7 @@ from chassis.answers import JsonAnswers
 from chassis.database import Fault, fault_of
 from chassis.documents import Document, complete, describing, publish
 from chassis.errors import LONGEST_NAME, MOST_ERRORS, AppError, Invalid, Stale, TooLong, Unavailable, Unsupported
+from chassis.hosts import Hosts
 from chassis.idempotency import RequestKey
 from chassis.ids import Serial, SerialOrUuid, describe_serial_or_uuid
 from chassis.openapi import PROBLEM_JSON, Problem
@@ -62,7 +63,9 @@ def create_base_app(
         PROPAGATE_EXCEPTIONS=False,
     )
     app.extensions["settings"] = settings
+    hosts = Hosts(settings)
     app.before_request(_identify)
+    app.before_request(lambda: hosts.check(request.environ))
     app.before_request(_refuse_long_query)
     app.before_request(_refuse_other_media)
     app.after_request(_sign)

@@ -40,7 +40,8 @@ _ABOUT = """Orders, customers, products, stock and deliveries, behind one door.
 Every answer that is not a success is `application/problem+json` with a stable `code`. Send an `X-Request-ID` of your
 own, or take the one in the answer: it joins the logs of everything that the request set off. After a 503 `code` and
 `may_have_been_executed` say whether the request may have been carried out; with an `Idempotency-Key` it is always safe
-to send it again."""
+to send it again. A request is answered 421 when its `Host` is no name of this door, and 403 when a page of another site
+made it and it may change something."""
 
 _PREFER = {
     "in": "header",

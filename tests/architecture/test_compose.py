@@ -12,6 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from celeryconfig import QUEUE_OF_TASK, queues_of
+from chassis.errors import UnknownHost
+from chassis.hosts import Hosts
 from chassis.settings import PREFIX, read
 from conveyor.cli import cli
 from conveyor.embedded.valkey import CACHE_MEMORY
@@ -56,6 +58,16 @@ def test_the_file_keeps_to_the_compose_specification() -> None:
     schema = ["--builtin-schema", "vendor.compose-spec"]
     answer = subprocess.run([sys.executable, "-m", "check_jsonschema", *schema, FILE], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("name", [name for name, each in OURS.items() if each.get("command", [""])[0] == "serve"])
+def test_a_web_process_answers_to_the_name_that_the_others_ask_it_by_and_to_the_hosts(name: str) -> None:
+    told = {key: value.replace("${GATEWAY_HOSTS:-}", "shop.example") for key, value in settings_of(OURS[name]).items()}
+    hosts = Hosts(read({key: value for key, value in told.items() if "DATABASE" not in key and "REDIS" not in key}))
+    for host in (f"{name}:3000", "127.0.0.1:3001", "localhost:3001", "shop.example"):
+        hosts.check({"HTTP_HOST": host, "PATH_INFO": "/", "REQUEST_METHOD": "POST"})
+    with pytest.raises(UnknownHost):
+        hosts.check({"HTTP_HOST": "evil.example", "PATH_INFO": "/", "REQUEST_METHOD": "GET"})
 
 
 def test_redis_is_bounded_and_drops_what_would_expire_next() -> None:

@@ -239,6 +239,26 @@ def test_a_delivery_is_named_by_its_serial_or_its_uuid(client: FlaskClient, deli
     assert client.get(f"/deliveries/{delivery_id}").json["code"] == code
 
 
+def test_a_page_of_another_site_cancels_nothing_and_reads_nothing(client: FlaskClient, sales: Any) -> None:
+    order_id = str(uuid4())
+    sales.orders[order_id] = {"id": order_id, "status": "Pending"}
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}):
+        answer = client.post(f"/orders/{order_id}/cancel", headers=headers)
+        assert (answer.status_code, answer.json["code"]) == (403, "cross_site")
+    rebound = client.get("/orders", headers={"Host": "evil.example:3001"})
+    assert (rebound.status_code, rebound.json["code"]) == (421, "unknown_host")
+    assert sales.seen == []
+    assert client.get("/health/live", headers={"Host": "evil.example:3001"}).status_code == 200
+
+
+def test_the_root_leads_to_everything_that_the_door_has_lists_of(client: FlaskClient) -> None:
+    answer = client.get("/").json
+    assert answer == {
+        "name": "Conveyor gateway", "docs": "/docs", "openapi": "/openapi.json", "health": "/health",
+        "customers": "/customers", "deliveries": "/deliveries", "orders": "/orders", "products": "/products",
+    }  # fmt: skip
+
+
 def test_health_names_what_is_down(client: FlaskClient, sales: Any) -> None:
     sales.answers["/health/ready"] = (503, {"Content-Type": "application/problem+json"}, b"{}")
     answer = client.get("/health")

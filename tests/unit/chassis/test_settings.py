@@ -102,6 +102,8 @@ def nonsense() -> Iterator[tuple[str, str]]:
                 continue
             if each.name == "flower_basic_auth" and ":" in value:
                 continue
+            if each.name == "hosts" and value == "5e9":  # a name like any other
+                continue
             if each.type is float and value == "5e9" and each.metadata["most"] > 5e9:
                 continue
             yield each.name, value

@@ -219,7 +219,7 @@ def test_a_body_that_is_not_json_is_415(client: FlaskClient, method: str, path: 
     assert (answer.status_code, answer.json["code"], fields_of(answer)) == (415, "unsupported_media_type", [])
 
 
-@pytest.mark.parametrize("path", ["/", "/order", "/orders/17", f"/orders/{ID}/status/x", "/customers/ada"])
+@pytest.mark.parametrize("path", ["/order", "/orders/17", f"/orders/{ID}/status/x", "/customers/ada"])
 def test_a_path_that_is_none_is_404(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
 
