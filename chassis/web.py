@@ -6,14 +6,13 @@ Every answer that is not a success is ``application/problem+json`` (RFC 9457) wi
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache, partial
 from typing import Any, cast
 
 import structlog
 from flask import Flask, Response, current_app, g, json, request
 from flask_smorest import Api, Blueprint
-from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -26,6 +25,7 @@ from chassis.hosts import Hosts
 from chassis.idempotency import RequestKey
 from chassis.ids import Serial, SerialOrUuid, describe_serial_or_uuid
 from chassis.openapi import PROBLEM_JSON, Problem
+from chassis.readiness import OK, Check, Readiness
 from chassis.settings import Settings
 
 log = structlog.get_logger()
@@ -37,8 +37,6 @@ DIGEST_HEADER = "X-Request-Digest"
 LONGEST_QUERY, MOST_PARAMETERS = 16_384, 100
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-Check = Callable[[], None]
-
 
 def create_base_app(
     name: str,
@@ -46,9 +44,11 @@ def create_base_app(
     blueprints: Iterable[Blueprint],
     checks: Mapping[str, Check],
     document: Callable[[], Document] | None = None,
+    needed: Iterable[Collection[str]] | None = None,
 ) -> Flask:
-    """An app with everything that all apps share. ``checks`` raise when the dependency they are named for is down.
+    """An app with everything that all apps share. ``checks`` are of what it depends on (chassis.readiness).
 
+    It is ready while of each group in ``needed`` one is there, by default each; without others it works less well.
     ``document`` makes the OpenAPI document, where it is not the blueprints'.
     """
     app = Flask(name, static_folder=None)
@@ -69,7 +69,7 @@ def create_base_app(
     app.before_request(_refuse_long_query)
     app.before_request(_refuse_other_media)
     app.after_request(_sign)
-    _add_health(app, checks)
+    _add_health(app, Readiness(checks, needed))
     api = ProblemApi(app)
     api.register_converter(SerialOrUuid, describe_serial_or_uuid)
     api.ma_plugin.converter.add_attribute_function(describing(settings))
@@ -89,16 +89,6 @@ def current_settings() -> Settings:
 def database() -> sessionmaker[Session]:
     """Sessions on the database of the app that handles this request."""
     return cast("sessionmaker[Session]", current_app.extensions["database"])
-
-
-def database_check(sessions: sessionmaker[Session]) -> Check:
-    """A check that the database answers."""
-
-    def check() -> None:
-        with sessions() as session:
-            session.execute(text("SELECT 1"))
-
-    return check
 
 
 def correlation_id() -> str:
@@ -294,20 +284,18 @@ def _flatten(messages: Any, path: str = "") -> list[dict[str, str]]:
     return [{"field": path or "body", "message": str(each)} for each in several]
 
 
-def _add_health(app: Flask, checks: Mapping[str, Check]) -> None:
+def _add_health(app: Flask, readiness: Readiness) -> None:
+    app.extensions["readiness"] = readiness
+
     @app.get("/health/live")
     def live() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/health/ready")
     def ready() -> Response:
-        down = {}
-        for name, check in checks.items():
-            try:
-                check()
-            except Exception as error:
-                log.warning("dependency_down", dependency=name, error=str(error))
-                down[name] = type(error).__name__
-        if down:
-            return problem_of(Unavailable(f"down: {', '.join(down)}", down=sorted(down)))
-        return Response(json.dumps({"status": "ok", "checked": sorted(checks)}), mimetype="application/json")
+        states = readiness.states()
+        down = sorted(name for name, state in states.items() if state != OK)
+        if not readiness.is_of_use(down):
+            return problem_of(Unavailable(f"down: {', '.join(down)}", down=down))
+        body: dict[str, Any] = {"status": "degraded" if down else "ok", "checked": sorted(states)}
+        return Response(json.dumps({**body, "down": down} if down else body), mimetype="application/json")

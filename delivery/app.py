@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from chassis.database import open_database
 from chassis.group_commit import GroupCommit
 from chassis.outbox import MOST_ORDERS
+from chassis.readiness import database_check, redis_check
 from chassis.settings import Settings
 from chassis.settings import settings as settings_of_process
-from chassis.web import create_base_app, database_check
+from chassis.web import create_base_app
 from delivery.api import blueprint
 from delivery.service import follow_couriers
 
@@ -17,7 +18,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Delivery's app. Nothing connects before the first request."""
     settings = settings or settings_of_process()
     sessions = open_database("delivery", settings)
-    app = create_base_app("delivery", settings, [blueprint], {"database": database_check(sessions)})
+    checks = {"database": database_check(sessions), **redis_check(settings)}
+    app = create_base_app("delivery", settings, [blueprint], checks, needed=[["database"]])
     attach(app, sessions)
     return app
 

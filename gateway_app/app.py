@@ -5,10 +5,11 @@ from pathlib import Path
 from flask import Flask
 
 from chassis.cache import Cache
+from chassis.readiness import answering
 from chassis.settings import Settings
 from chassis.settings import settings as settings_of_process
 from chassis.web import create_base_app
-from gateway_app.api import Door, add_routes
+from gateway_app.api import Door, add_routes, service_check
 from gateway_app.idempotency import Keys
 from gateway_app.openapi import PublicDocument
 from gateway_app.upstream import Upstream
@@ -22,7 +23,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or settings_of_process()
     cache = Cache(settings.require("redis_url"), settings.redis_timeout)
     services = {name: Upstream(name, getattr(settings, f"{name}_url"), settings) for name in SERVICES}
-    app = create_base_app("gateway", settings, [], {}, PublicDocument(services))
+    checks = {**{name: service_check(each) for name, each in services.items()}, "redis": answering(cache)}
+    app = create_base_app("gateway", settings, [], checks, PublicDocument(services), needed=[SERVICES])
     app.config.update(API_TITLE="Conveyor API", DOCS_EXAMPLES=Path(__file__).with_name("examples.js"))
     waiting = Waiting(cache, services["sales"], settings)
     app.extensions["door"] = Door(services, Keys(cache), waiting)

@@ -159,5 +159,8 @@ _HEALTH_TAG = {"name": "health", "description": "How the gateway and the service
 _HEALTH = {
     "/health": _health("Is every service well?", {"200": "All are", "503": "`down` names those that are not"}),
     "/health/live": _health("Does the gateway answer?", {"200": "It does"}),
-    "/health/ready": _health("Can the gateway be sent requests?", {"200": "It can"}),
+    "/health/ready": _health(
+        "Can the gateway be sent requests?",
+        {"200": "It can; `down` names what it has to do without", "503": "No service is there"},
+    ),
 }

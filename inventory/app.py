@@ -3,9 +3,10 @@
 from flask import Flask
 
 from chassis.database import open_database
+from chassis.readiness import database_check, redis_check
 from chassis.settings import Settings
 from chassis.settings import settings as settings_of_process
-from chassis.web import create_base_app, database_check
+from chassis.web import create_base_app
 from inventory.api import blueprint
 
 
@@ -13,6 +14,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Inventory's app. Nothing connects before the first request."""
     settings = settings or settings_of_process()
     sessions = open_database("inventory", settings)
-    app = create_base_app("inventory", settings, [blueprint], {"database": database_check(sessions)})
+    checks = {"database": database_check(sessions), **redis_check(settings)}
+    app = create_base_app("inventory", settings, [blueprint], checks, needed=[["database"]])
     app.extensions["database"] = sessions
     return app

@@ -6,10 +6,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from chassis.database import open_database
 from chassis.group_commit import GroupCommit
 from chassis.outbox import MOST_LINES
+from chassis.readiness import database_check, redis_check
 from chassis.reading import ReadTogether
 from chassis.settings import Settings
 from chassis.settings import settings as read_settings
-from chassis.web import create_base_app, database_check
+from chassis.web import create_base_app
 from sales import api, operator_api
 from sales.backlog import Backlog
 from sales.placing import place_orders
@@ -21,7 +22,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or read_settings()
     sessions = open_database("sales", settings, backlog=Backlog(settings.max_open_orders))
     blueprints = [api.blueprint, operator_api.blueprint]
-    app = create_base_app("sales", settings, blueprints, {"database": database_check(sessions)})
+    checks = {"database": database_check(sessions), **redis_check(settings)}
+    app = create_base_app("sales", settings, blueprints, checks, needed=[["database"]])
     attach(app, sessions)
     return app
 

@@ -1,7 +1,11 @@
 """How many orders may be under way at once: beyond that new ones are refused, so that no queue grows without end.
 
-Counted once a second for each web process, and not for each request: what is accepted in that second comes on top. The
-count reads an index that has the orders under way and no others, and stops at the limit.
+A count gives out room: as much as is asked for, and up to a hundredth of the limit to be used without another count,
+for a second. So the orders are counted about once a second, and once for each hundredth of the limit. One process does
+not go beyond the limit; of several, each may by what it had taken, and not yet stored, when another one counted: a
+hundredth of the limit, or the orders of one transaction.
+
+The count reads an index that has the orders under way and no others, and stops at the limit.
 """
 
 import threading
@@ -10,8 +14,12 @@ import time
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-#: How long (seconds) a count is taken to be what it was.
+#: How long (seconds) room may be used that was counted.
 FRESH_FOR = 1.0
+
+#: How long nothing is counted while there is no room: seconds at least, and times of what the count took.
+FULL_FOR = 0.05
+FULL_TIMES = 20
 
 _COUNT = text("SELECT count(*) FROM (SELECT FROM order_sagas WHERE deadline IS NOT NULL LIMIT :most) AS under_way")
 
@@ -21,16 +29,26 @@ class Backlog:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self._left = 0
         self._full = False
-        self._fresh_until = 0.0
-        self._counting = threading.Lock()
+        self._good_until = 0.0
+        self._lock = threading.Lock()
 
-    def is_full(self, session: Session) -> bool:
-        """Are as many orders under way as there may be? Raises the database's errors."""
-        if time.monotonic() >= self._fresh_until and self._counting.acquire(blocking=False):
-            try:
-                self._full = session.execute(_COUNT, {"most": self.most}).scalar_one() >= self.most
-                self._fresh_until = time.monotonic() + FRESH_FOR
-            finally:
-                self._counting.release()
-        return self._full
+    def take(self, session: Session, wanted: int) -> int:
+        """Room for so many new orders, or for as many of them as there is. Raises the database's errors."""
+        with self._lock:
+            if time.monotonic() < self._good_until and (self._full or wanted <= self._left):
+                taken = 0 if self._full else wanted
+                self._left -= taken
+                return taken
+            return self._count(session, wanted)
+
+    def _count(self, session: Session, wanted: int) -> int:
+        began = time.monotonic()
+        room: int = self.most - session.execute(_COUNT, {"most": self.most}).scalar_one()
+        ended = time.monotonic()
+        taken = min(room, wanted)
+        self._left = min(room - taken, self.most // 100)
+        self._full = room == taken
+        self._good_until = ended + (max(FULL_FOR, FULL_TIMES * (ended - began)) if self._full else FRESH_FOR)
+        return taken

@@ -72,13 +72,14 @@ def place_orders(session: Session, drafts: Sequence[Draft], *, wait: bool) -> li
     ``PATIENCE``: then the database's error is raised.
     """
     backlog: Backlog | None = session.info.get("backlog")
-    if backlog is not None and backlog.is_full(session):
-        return [_if_made_before(session, draft, TooManyOpenOrders(backlog.most)) for draft in drafts]
     known: dict[RequestKey, UUID] = {}  # copies of one request are one order, and are asked for once
     ids = [known.setdefault(draft.key, uuid7()) if draft.key else uuid7() for draft in drafts]
     asked = dict(zip(ids, drafts, strict=True))
-    made = _insert_orders(session, asked, wait=wait)
     refused_or_replayed: dict[UUID, Placed | AppError | RowHeld] = {}
+    if backlog is not None and (room := backlog.take(session, len(asked))) < len(asked):
+        refused_or_replayed.update(_too_many(session, asked, room, TooManyOpenOrders(backlog.most)))
+        asked = {order_id: draft for order_id, draft in asked.items() if order_id not in refused_or_replayed}
+    made = _insert_orders(session, asked, wait=wait) if asked else {}
     # In one order in every group, as above.
     for order_id in sorted(asked.keys() - made.keys(), key=lambda each: str(asked[each].key)):
         outcome = _insert_alone(session, order_id, asked[order_id], wait=wait)
@@ -88,6 +89,20 @@ def place_orders(session: Session, drafts: Sequence[Draft], *, wait: bool) -> li
             made[order_id] = outcome
     placed = _begin(session, [(made[order_id], draft) for order_id, draft in asked.items() if order_id in made])
     return list(_outcomes(ids, {**refused_or_replayed, **placed}))
+
+
+def _too_many(
+    session: Session, asked: Mapping[UUID, Draft], room: int, refusal: TooManyOpenOrders
+) -> dict[UUID, Placed | AppError | RowHeld]:
+    """Those for whom there is no room, and those that were made before, which need none."""
+    outcomes: dict[UUID, Placed | AppError | RowHeld] = {}
+    for order_id, draft in asked.items():
+        outcome = _if_made_before(session, draft, refusal)
+        if outcome is refusal and room > 0:
+            room -= 1
+        else:
+            outcomes[order_id] = outcome
+    return outcomes
 
 
 def _outcomes(

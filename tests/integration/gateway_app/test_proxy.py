@@ -1,5 +1,6 @@
 """Requests go to their service, answers come back, and a service that fails is never a hang."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -284,8 +285,42 @@ def test_a_service_may_live_below_a_path(settings: Settings, sales: Any) -> None
     assert sales.seen[0].target == "/inner/orders?x=1"
 
 
-def test_the_gateway_itself_is_ready_without_any_service() -> None:
+def test_the_gateway_is_alive_and_not_ready_without_any_service() -> None:
     alone = Settings(redis_url=f"redis://127.0.0.1:{free_port()}")
     client = create_app(alone).test_client()
     assert client.get("/health/live").status_code == 200
-    assert client.get("/health/ready").status_code == 200
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json["code"]) == (503, "unavailable")
+    assert ready.json["down"] == ["delivery", "inventory", "redis", "sales"]
+
+
+def test_the_gateway_is_ready_without_some_of_it_and_names_it(client: FlaskClient, sales: Any) -> None:
+    sales.answers["/health/ready"] = (503, {"Content-Type": "application/problem+json"}, b"{}")
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.json["status"]) == (200, "degraded")
+    assert ready.json["down"] == ["delivery", "sales"]
+    assert ready.json["checked"] == ["delivery", "inventory", "redis", "sales"]
+
+
+def test_without_redis_everything_works_and_it_is_named(settings: Settings, sales: Any) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}"
+    app = create_app(Settings(redis_url=nowhere, sales_url=sales.url, inventory_url=sales.url, delivery_url=sales.url))
+    for path in ("/health", "/health/ready"):
+        answer = app.test_client().get(path)
+        assert (answer.status_code, answer.json["status"], answer.json["down"]) == (200, "degraded", ["redis"])
+
+
+def test_health_answers_in_time_while_services_and_redis_are_silent(settings: Settings) -> None:
+    with contextlib.ExitStack() as stack:
+        mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # it takes connections and says nothing
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        app = create_app(
+            Settings(redis_url=url.replace("http", "redis"), sales_url=url, inventory_url=url, delivery_url=url)
+        )
+        client = app.test_client()
+        for path in ("/health/ready", "/health", "/health/ready"):
+            began = time.monotonic()
+            answer = client.get(path)
+            assert time.monotonic() - began < 2.5, path
+            assert answer.status_code == 503, path
+            assert {"delivery", "inventory", "sales"} <= set(answer.json["down"]), path

@@ -1,14 +1,22 @@
 """As many orders are under way as there may be: new ones are refused, everything else is answered."""
 
+import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from chassis.idempotency import RequestKey
 from sales import backlog
 from sales.backlog import Backlog
+from sales.errors import TooManyOpenOrders
+from sales.placing import Draft, Placed, place_orders
 from tests.integration.sales.conftest import Sessions, Shop, about
 
 
@@ -17,7 +25,8 @@ def narrow(sales_sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """A shop for three orders at once, which counts them each time."""
     with transaction(sales_sessions) as session:
         session.execute(text("DELETE FROM order_sagas"))
-    monkeypatch.setattr(backlog, "FRESH_FOR", 0.0)
+    for each in ("FRESH_FOR", "FULL_FOR", "FULL_TIMES"):
+        monkeypatch.setattr(backlog, each, 0)
     sales_sessions.kw["info"]["backlog"] = Backlog(3)
     yield Shop(sales_sessions)
     del sales_sessions.kw["info"]["backlog"]
@@ -52,18 +61,87 @@ def test_a_replay_a_cancel_and_a_look_are_answered_all_the_same(narrow: Shop) ->
     assert narrow.http.post("/orders", json=draft, headers=other).status_code == 201
 
 
-def test_orders_are_counted_once_a_second_and_not_for_each_request(
-    narrow: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backlog, "FRESH_FOR", 60.0)
-    counts = []
+@contextmanager
+def counting(shop: Shop) -> Iterator[list[str]]:
+    """Notes each time that the orders under way are counted."""
+    counts: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         counts.extend(["count"] * ("AS under_way" in statement))
 
-    engine = narrow.sessions.kw["bind"]
+    engine = shop.sessions.kw["bind"]
     event.listen(engine, "before_cursor_execute", note)
-    for _ in range(5):
+    try:
+        yield counts
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def test_orders_are_counted_once_for_a_hundredth_of_the_limit_and_not_for_each_request(
+    narrow: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "FRESH_FOR", 60.0)
+    narrow.sessions.kw["info"]["backlog"] = Backlog(500)
+    with counting(narrow) as counts:
+        for _ in range(6):  # the one that counts, and five that use what it left
+            narrow.place()
+        assert len(counts) == 1
         narrow.place()
-    event.remove(engine, "before_cursor_execute", note)
-    assert len(counts) == 1
+    assert len(counts) == 2
+
+
+def test_orders_are_counted_again_after_a_second(narrow: Shop) -> None:
+    narrow.sessions.kw["info"]["backlog"] = Backlog(500)
+    with counting(narrow) as counts:
+        narrow.place()
+        narrow.place()
+    assert len(counts) == 2
+
+
+def test_nothing_is_counted_for_a_moment_while_there_is_no_room(narrow: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "FULL_FOR", 60.0)
+    for _ in range(3):
+        narrow.place()
+    with counting(narrow) as counts:
+        assert [narrow.http.post("/orders", json=narrow.draft()).status_code for _ in range(3)] == [503] * 3
+    assert counts == []
+
+
+def test_of_many_orders_at_once_as_many_are_taken_as_there_is_room_for(
+    narrow: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each, usual in (("FRESH_FOR", 1.0), ("FULL_FOR", 0.05), ("FULL_TIMES", 20)):
+        monkeypatch.setattr(backlog, each, usual)
+    narrow.sessions.kw["info"]["backlog"] = Backlog(10)
+    app, together = narrow.http.application, threading.Barrier(32)
+
+    def post(number: int) -> list[int]:
+        client = app.test_client()
+        together.wait(20)
+        keys = [{"Idempotency-Key": uuid7().hex} if number % 2 else {} for _ in range(5)]
+        return [client.post("/orders", json=draft, headers=key).status_code for key in keys]
+
+    draft = narrow.draft()
+    with ThreadPoolExecutor(32) as pool:
+        statuses = [status for several in pool.map(post, range(32)) for status in several]
+    assert Counter(statuses) == {201: 10, 503: 150}
+    with transaction(narrow.sessions) as session:
+        assert session.execute(text("SELECT count(*) FROM order_sagas WHERE deadline IS NOT NULL")).scalar_one() == 10
+
+
+def test_a_group_for_whom_there_is_no_room_has_its_replays_answered_and_its_first_orders_taken(narrow: Shop) -> None:
+    def draft(key: RequestKey | None) -> Draft:
+        return Draft({"customer_id": UUID(body["customer_id"]), "items": items}, key, "test")
+
+    body = narrow.draft()
+    items = [{**line, "product_id": UUID(line["product_id"])} for line in body["items"]]
+    old, new = RequestKey("public", uuid7().hex, "d"), RequestKey("public", uuid7().hex, "d")
+    with transaction(narrow.sessions) as session:
+        [before] = place_orders(session, [draft(old)], wait=False)
+    assert isinstance(before, Placed)
+    with transaction(narrow.sessions) as session:
+        group = [draft(None), draft(old), draft(new), draft(None), draft(new)]
+        outcomes = place_orders(session, group, wait=False)
+    assert [type(each) for each in outcomes] == [Placed, Placed, Placed, TooManyOpenOrders, Placed]
+    assert outcomes[1].order["id"] == before.order["id"]
+    assert outcomes[2].order["id"] == outcomes[4].order["id"]
