@@ -98,6 +98,8 @@ class Connection:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._limit = 0.0
+        #: When (``time.monotonic``) it was last used; its pool says so.
+        self.used_at = 0.0
         self._idle = select.poll()
         self._idle.register(connected, select.POLLIN)
         weakref.finalize(self, connected.close)  # with the gateway that it belongs to

@@ -4,6 +4,8 @@ A service that does not answer is left alone for a while (gateway_app.circuit), 
 its share of the gateway's threads (gateway_app.share).
 """
 
+import contextlib
+import time
 from collections import deque
 
 import msgspec
@@ -17,6 +19,11 @@ from gateway_app.errors import UpstreamBroken, UpstreamDown, UpstreamTimeout
 from gateway_app.share import Share
 
 log = structlog.get_logger()
+
+#: Seconds after which a connection that was not used is not used again: before the service may think of closing it.
+LONGEST_IDLE = 5.0
+#: Seconds after which a connection is looked at even for a read.
+FRESH_FOR = 1.0
 
 #: What of a service's answer reaches the client. Everything else is between the two of us.
 ANSWER_HEADERS = ("Content-Type", "Location", "ETag", "Retry-After", "Allow", "Idempotent-Replayed", "Cache-Control")
@@ -51,7 +58,7 @@ class Upstream:
         """``url`` may have a path, which is put before every target. Nothing connects yet."""
         self.name = name
         self._address = Address(url)
-        #: Never more than there are threads that send at once.
+        #: Never more than there are threads that send at once; those that were used last are on the right.
         self._idle: deque[Connection] = deque()
         self._connect_timeout, self._timeout = settings.upstream_connect_timeout, settings.upstream_timeout
         self._circuit = Circuit(name, settings)
@@ -92,21 +99,31 @@ class Upstream:
             return connection.exchange(message, timeout or self._timeout)
         finally:
             if connection.reusable:
-                self._idle.append(connection)
+                self._keep(connection)
             else:
                 connection.close()
+
+    def _keep(self, connection: Connection) -> None:
+        """Let the connection be used again, and end the one that was not for longest, where that is too long."""
+        connection.used_at = time.monotonic()
+        self._idle.append(connection)
+        with contextlib.suppress(IndexError):  # another thread was quicker
+            if connection.used_at - self._idle[0].used_at > LONGEST_IDLE:
+                self._idle.popleft().close()
 
     def _kept(self, request: Request) -> Connection | None:
         """The connection that was used last, since a service closes those that are idle for long; None without any.
 
-        It may have been closed meanwhile. A read is not worth the look, a tenth of its cost: it is sent again anyway.
+        It may have been closed meanwhile. A read is not worth the look, a tenth of its cost, on a connection that was
+        used just now: it is sent again anyway.
         """
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            if request.reads or not connection.was_closed():
+            idle = time.monotonic() - connection.used_at
+            if idle < LONGEST_IDLE and ((request.reads and idle < FRESH_FOR) or not connection.was_closed()):
                 return connection
             connection.close()
 

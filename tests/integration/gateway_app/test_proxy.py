@@ -5,6 +5,8 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -15,7 +17,9 @@ from flask.testing import FlaskClient
 
 from chassis.settings import Settings
 from conveyor.embedded.ports import free_port
+from gateway_app import upstream
 from gateway_app.app import create_app
+from gateway_app.upstream import Request, Upstream
 
 ORDER = {"customer_id": str(uuid4()), "items": []}
 
@@ -24,6 +28,10 @@ def break_off(handler: BaseHTTPRequestHandler) -> None:
     """Close the connection without an answer."""
     handler.close_connection = True
     handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def break_off_if(condition: Callable[[], bool]) -> Callable[[BaseHTTPRequestHandler], None]:
+    return lambda handler: break_off(handler) if condition() else None
 
 
 def break_in_the_middle(handler: BaseHTTPRequestHandler) -> None:
@@ -151,6 +159,44 @@ def test_connections_that_were_closed_while_idle_cost_nobody_anything(
     sales.cut_connections()
     assert client.open("/orders", method=method, json=ORDER).status_code < 300
     assert len(sales.seen) == 3
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    client: FlaskClient, sales: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The service may be about to close it: a request without a key that is lost then cannot be sent again."""
+    client.get("/orders")
+    assert client.open("/orders", method=method, json=ORDER).status_code < 300
+    assert len(sales.connections) == 1
+    monkeypatch.setattr(upstream, "LONGEST_IDLE", 0.0)
+    sales.meddle = break_off_if(lambda: len(sales.connections) == 1)
+    assert client.open("/orders", method=method, json=ORDER).status_code < 300
+    assert len(sales.connections) == 2
+
+
+def test_connections_that_nobody_uses_any_more_are_ended(settings: Settings, sales: Any) -> None:
+    pool = Upstream("sales", sales.url, replace(settings, gateway_threads=32, upstream_share=1.0))
+    together = threading.Barrier(8, timeout=5)
+    sales.meddle = lambda handler: together.wait()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: pool.send(Request("GET", "/orders", {})), range(8)))
+    sales.meddle = lambda handler: None
+    assert len(pool._idle) == 8
+    for each in list(pool._idle)[:-1]:
+        each.used_at -= 60
+    for _ in range(8):
+        pool.send(Request("GET", "/orders", {}))
+    assert len(pool._idle) == 1
+
+
+def test_what_a_service_said_on_an_idle_connection_is_no_answer_to_the_next_request(
+    client: FlaskClient, sales: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "FRESH_FOR", 0.0)
+    client.get("/orders")
+    sales.connections[0].sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    assert client.get("/orders").status_code == 200
 
 
 def test_a_read_on_a_connection_that_a_service_closed_as_it_went_down_finds_it_down(
