@@ -52,11 +52,12 @@ class Unreachable(GatewayError):
 class BrokenOff(Unreachable):
     """The gateway was sent a request that changes something, and no answer came."""
 
-    def __init__(self, url: str, cause: Exception) -> None:
+    def __init__(self, url: str, cause: Exception, keyed: bool) -> None:
+        advice = "send it again under the same key" if keyed else "look before you send it again"
         GatewayError.__init__(
             self,
             f"The gateway at {url} was sent the request and did not answer ({type(cause).__name__}). It may have been "
-            "carried out: look before you send it again.",
+            f"carried out: {advice}.",
         )
 
 
@@ -180,7 +181,9 @@ class Gateway:
         except (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError) as error:
             raise Unreachable(self.url, error) from error
         except urllib3.exceptions.HTTPError as error:
-            raise (Unreachable if method == "GET" else BrokenOff)(self.url, error) from error
+            if method == "GET":
+                raise Unreachable(self.url, error) from error
+            raise BrokenOff(self.url, error, keyed="Idempotency-Key" in sent) from error
         read = _json_of(answer.data)
         if answer.data and read is None and answer.status < 300:
             detail = f"What answers at {self.url} is not Conveyor's gateway: it does not speak JSON."

@@ -29,6 +29,14 @@ def test_without_a_key_a_request_is_sent_once(gateway) -> None:
     assert gateway.requests == [("POST", "/customers")]
 
 
+def test_a_request_that_breaks_off_may_have_been_carried_out(gateway) -> None:
+    gateway.faults = [("/customers", 0), ("/customers", 0)]
+    with pytest.raises(BrokenOff, match="may have been carried out: look before you send it again"):
+        Gateway(gateway.url).post("/customers", {"name": "Ada"})
+    with pytest.raises(BrokenOff, match="carried out: send it again under the same key"):
+        Gateway(gateway.url).post("/customers", {"name": "Ada"}, key="k")
+
+
 def test_with_a_precondition_a_request_is_sent_once_although_it_has_a_key(gateway) -> None:
     gateway.faults.append(("/products", 0))
     with pytest.raises(BrokenOff, match="may have been carried out"):
