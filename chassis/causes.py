@@ -28,7 +28,8 @@ def cause_of(error: Exception) -> str:
     sentence = getattr(diagnosis, "message_primary", None) or ""
     if (getattr(error.orig, "pgcode", None) or "").startswith(_DATA_EXCEPTION):
         sentence = ""
-    statement = f"[SQL: {' '.join(error.statement.split())}]" if error.statement else ""
+    # Not as SQLAlchemy spells it, which is how ``without_values`` knows a text that has values.
+    statement = f"[statement: {' '.join(error.statement.split())}]" if error.statement else ""
     kind = f"{name}: ({type(error.orig).__module__}.{type(error.orig).__name__})"
     return storable(" ".join(filter(None, [kind, sentence, statement])))
 

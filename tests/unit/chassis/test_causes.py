@@ -26,12 +26,13 @@ KIND = f"({FromPostgres.__module__}.FromPostgres)"
 def test_a_row_that_is_refused_is_not_told() -> None:
     error = FromPostgres("23514", 'new row violates check constraint "ck"', "Failing row contains (12 Rue de la Paix).")
     said = cause_of(IntegrityError(STATEMENT, VALUES, error))
-    assert said == f'IntegrityError: {KIND} new row violates check constraint "ck" [SQL: {STATEMENT}]'
+    assert said == f'IntegrityError: {KIND} new row violates check constraint "ck" [statement: {STATEMENT}]'
+    assert without_values(said) == said
 
 
 def test_a_malformed_value_is_not_told_though_the_servers_sentence_quotes_it() -> None:
     error = FromPostgres("22P02", 'invalid input syntax for type uuid: "ada@example.com"', "")
-    assert cause_of(DataError(STATEMENT, VALUES, error)) == f"DataError: {KIND} [SQL: {STATEMENT}]"
+    assert cause_of(DataError(STATEMENT, VALUES, error)) == f"DataError: {KIND} [statement: {STATEMENT}]"
 
 
 @pytest.mark.parametrize(
