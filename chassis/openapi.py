@@ -7,8 +7,8 @@ from flask_smorest import Blueprint
 from marshmallow import INCLUDE, Schema, fields
 
 from chassis.errors import AppError
+from chassis.problems import PROBLEM_JSON
 
-PROBLEM_JSON = "application/problem+json"
 _PROBLEM = "#/components/schemas/Problem"
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -112,6 +112,12 @@ class Settings:
     redis_timeout: float = _setting(0.5, "how long a call to Redis may take before the fallback is used", 0.01)
     database_wait: float = _setting(300.0, "how long a step keeps its message while its database is away", 0)
 
+    max_connections: int = _setting(10_000, "connections of clients that a web process keeps open at most", 1)
+    max_streams: int = _setting(2_000, "event streams that a web process keeps open at most", 1)
+    body_time: float = _setting(10.0, "time for a request's body, beside 1 s for each 100 kB of it", 0.1)
+    idle_time: float = _setting(15.0, "how long a connection may wait for its next request, headers included", 0.1)
+    taking_time: float = _setting(30.0, "time for taking an answer, beside 1 s for each 100 kB of it", 0.1)
+    live_within: float = _setting(30.0, "a web process that is not alive for so long is ended and started again", 1)
     max_body_bytes: int = _setting(1_048_576, "largest request body", 1, 2**30)
     max_order_lines: int = _setting(1_000, "most lines of one order", 1, 100_000)
     max_line_quantity: int = _setting(100_000, "most units of one line", 1)

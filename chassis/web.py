@@ -14,7 +14,6 @@ import structlog
 from flask import Flask, Response, current_app, g, json, request
 from flask_smorest import Api, Blueprint
 from sqlalchemy.orm import Session, sessionmaker
-from uuid_utils.compat import uuid7
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chassis.answers import JsonAnswers
@@ -24,18 +23,17 @@ from chassis.errors import LONGEST_NAME, MOST_ERRORS, AppError, Invalid, Stale, 
 from chassis.hosts import Hosts
 from chassis.idempotency import RequestKey
 from chassis.ids import Serial, SerialOrUuid, describe_serial_or_uuid
-from chassis.openapi import PROBLEM_JSON, Problem
+from chassis.openapi import Problem
+from chassis.problems import CORRELATION_HEADER, PROBLEM_JSON, correlation_id_of, problem_document
 from chassis.readiness import OK, Check, Readiness
 from chassis.settings import Settings
 
 log = structlog.get_logger()
 
-CORRELATION_HEADER = "X-Request-ID"
 #: Set by the gateway, which alone sees the request as the client sent it.
 DIGEST_HEADER = "X-Request-Digest"
 #: What no route's parameters come near, in bytes and in number.
 LONGEST_QUERY, MOST_PARAMETERS = 16_384, 100
-_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def create_base_app(
@@ -201,17 +199,9 @@ def problem(
     errors = errors or []
     if len(errors) > MOST_ERRORS:
         extra["more_errors"] = len(errors) - MOST_ERRORS
-    body = {
-        "type": f"urn:conveyor:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "instance": request.path,
-        "code": code,
-        "errors": errors[:MOST_ERRORS],
-        "correlation_id": correlation_id(),
-        **extra,
-    }
+    body = problem_document(
+        status, code, title, detail, request.path, correlation_id(), errors[:MOST_ERRORS], **extra
+    )
     answer = Response(json.dumps(body), status, mimetype=PROBLEM_JSON)
     answer.headers.update(headers or {})
     return answer
@@ -231,8 +221,7 @@ def _unforeseen(error: Exception) -> Response:
 
 
 def _identify() -> None:
-    given = request.headers.get(CORRELATION_HEADER, "")
-    g.correlation_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex
+    g.correlation_id = correlation_id_of(request.headers.get(CORRELATION_HEADER, ""))
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
 

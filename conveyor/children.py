@@ -25,14 +25,15 @@ BROKER, CACHE = "broker_url", "redis_url"
 LIBRARIES = (
     "click", "structlog", "msgspec", "uuid_utils.compat", "urllib3", "redis", "psycopg2", "sqlalchemy.orm",
     "sqlalchemy.dialects.postgresql.psycopg2", "flask", "flask_smorest", "flask_swagger_ui", "marshmallow",
-    "webargs.flaskparser", "apispec.ext.marshmallow", "granian", "granian.server.mp", "kombu.transport.pyamqp",
+    "webargs.flaskparser", "apispec.ext.marshmallow", "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl", "kombu.transport.pyamqp",
     "celery.apps.worker", "celery.app.control", "celery.app.log", "celery.backends.redis", "celery.canvas",
     "celery.concurrency.thread", "celery.events", "celery.worker.consumer.consumer", "celery.worker.control",
     "celery.worker.request", "celery.worker.state", "celery.worker.strategy", "celery.worker.autoscale",
     "celery.worker.components", "celery.app.events", "celery.fixups.django", "psycopg2.extras", "encodings.idna",
     "multiprocessing.pool",
 )  # fmt: skip
-OWN = ("conveyor.cli", "conveyor.serve", "gateway_app.app", "sales.app", "inventory.app", "delivery.app")
+OWN = ("conveyor.cli", "conveyor.web_process", "gateway_app.app", "sales.app", "inventory.app", "delivery.app")
 CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"
 
 

@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except ConveyorError as error:
         _end(str(error))
     except Exception as error:
-        # Only now: SQLAlchemy takes 20 MiB, which granian's masters would hold for nothing.
+        # Only now: SQLAlchemy takes 20 MiB, which the masters of web processes would hold for nothing.
         from chassis.database import Fault, fault_of
 
         if fault_of(error) is Fault.OTHER:

@@ -1,42 +1,28 @@
-"""``conveyor serve``: one Flask app behind granian.
+"""``conveyor serve``: one Flask app behind the asynchronous front.
 
-Granian's server is a small master process that starts the worker process in which the app lives. A worker outlives a
-master that was killed outright, and would keep the port; so it watches its master and ends with it. (Granian can also
-run without a child, but only its free-threaded build, or with ASGI.)
+A small master process starts the web processes in which the app lives, stops them, and watches over them: each answers
+its own /health/live again and again and tells the master so. When one has ended, or has not been well for a while, all
+of them end, and whoever has started the master starts it again. A web process ends with its master, however that went.
 
-Granian listens with SO_REUSEPORT: a second server on the same port would start without a word and take half of the
-requests. So the port is tried without that option, first thing and again just before granian listens.
+Several web processes listen on the port together (SO_REUSEPORT). A second server on the same port would then start
+without a word and take half of the requests. So the port is tried without that option, first thing.
 """
 
 import os
-import re
 import signal
 import socket
 import sys
-import threading
-from contextlib import closing
-from functools import partial
-from importlib import import_module
-from io import BytesIO
-from multiprocessing import parent_process
-from typing import TYPE_CHECKING, Any, cast
+import time
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 import click
 import structlog
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from setproctitle import getproctitle
 
-from chassis.errors import SettingsError
 from chassis.logs import configure_logs
 from chassis.settings import Settings
 from chassis.settings import settings as settings_of_process
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from flask import Flask
-    from werkzeug.wsgi import ClosingIterator
 
 log = structlog.get_logger()
 
@@ -50,13 +36,10 @@ APPS = {
 
 #: How long (seconds) requests under way may take when the process is asked to stop; then they are cut off.
 STOP_WITHIN = 10
-
-#: Granian's own lines below this are about itself (which threads it started); they go where all other logs go.
-_GRANIAN_LOGS: dict[str, Any] = {
-    "loggers": {"_granian": {"handlers": [], "propagate": True}},
-    "handlers": {},
-    "formatters": {},
-}
+#: How long (seconds) a web process may take to start, before it counts as unwell.
+START_WITHIN = 60
+#: How often a web process asks itself whether it is well, while it may be unwell (``live_within``).
+PULSES = 6
 
 
 @click.command()
@@ -74,98 +57,104 @@ def serve(name: str) -> None:
 def serve_app(name: str, settings: Settings) -> None:
     """Answer HTTP on the port of this web process until SIGTERM or SIGINT.
 
-    Raises SystemExit with status 1, after one line that says why, when the port is taken or the app cannot start.
+    Raises SystemExit with status 1, after one line that says why, when the port is taken, the app cannot start, or a
+    web process has ended or is not well.
     """
     configure_logs(settings, name)
-    host, port = settings.host, int(getattr(settings, f"{name}_port"))
-    _refuse_taken_port(name, host, port)
-    server = Granian(
-        name,
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        workers=settings.web_processes,
-        blocking_threads=settings.gateway_threads if name == "gateway" else settings.web_threads,
-        workers_kill_timeout=STOP_WITHIN,
-        log_level=LogLevels.error,
-        log_dictconfig=_GRANIAN_LOGS,
-        log_access=False,
-    )
-    server.serve(target_loader=partial(_load, name, host, port, settings), wrap_loader=False)
-
-
-def _load(name: str, host: str, port: int, settings: Settings) -> "WSGIApplication":
-    """The app, made inside the worker process. Granian listens as soon as it has it."""
-    configure_logs(settings, name)
-    _keep_to_a_core(settings)
-    threading.Thread(target=_end_with_the_master, name="end-with-the-master", daemon=True).start()
+    _refuse_taken_port(name, settings.host, int(getattr(settings, f"{name}_port")))
+    signals = _signals()
+    children = [Child(name, settings, number + 1) for number in range(settings.web_processes)]
     try:
-        app: Flask = import_module(APPS[name]).create_app(settings)
-    except SettingsError as error:
-        log.error("cannot_start", reason=str(error))
+        fault = _watch(children, signals, settings.live_within)
+    finally:
+        _stop(children)
+    if fault:
         sys.exit(1)
-    if "stopping" in app.extensions:
-        _tell_of_the_end(app.extensions["stopping"])
-    if settings.web_processes == 1:  # else it may be our own sibling that has it
-        _refuse_taken_port(name, host, port)
-    log.info("listening", address=f"http://{host}:{port}")
-    return in_one_piece(app)
 
 
-def in_one_piece(app: "Flask") -> "WSGIApplication":
-    """The app, such that a body and an answer each change hands with granian's own thread once.
+class Child:
+    """A web process, as its master sees it."""
 
-    Flask answers by an iterator and reads a body until nothing more comes, and granian wakes its thread for each piece
-    of either: that was 3 to 10 % of what a request cost. No answer of ours is made while it is being sent.
-    """
-    most: int = app.config["MAX_CONTENT_LENGTH"]
+    def __init__(self, name: str, settings: Settings, number: int) -> None:
+        self.pulse, theirs = Pipe(duplex=False)
+        self._process = Process(target=_answer, args=(name, settings, number, theirs), name=f"{name} {number}")
+        self._process.start()
+        theirs.close()
+        self.sentinel = self._process.sentinel
+        #: When it was well last.
+        self.well_at = time.monotonic() + START_WITHIN
 
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
-        length = environ.get("CONTENT_LENGTH")
-        if length and int(length) <= most:
-            environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(length)))
-        with closing(cast("ClosingIterator", app(environ, start_response))) as pieces:
-            return list(pieces)
+    def fault(self, within: float) -> dict[str, object] | None:
+        """What is wrong with it, None where nothing is; one that has not been well for so long is killed."""
+        try:
+            while self.pulse.poll():
+                self.pulse.recv_bytes()
+                self.well_at = time.monotonic()
+        except EOFError:
+            self._process.join()
+        if self._process.exitcode is not None:
+            return {"event": "web_process_ended", "exit_code": self._process.exitcode}
+        if time.monotonic() - self.well_at < within:
+            return None
+        self._process.kill()
+        return {"event": "web_process_not_alive", "pid": self._process.pid, "seconds": within}
 
-    return answer
+    def ask_to_stop(self) -> None:
+        self._process.terminate()
 
-
-def _keep_to_a_core(settings: Settings) -> None:
-    """Where there is one web process for each core, let each have its own.
-
-    A process of Python has one thread at work at a time, and these hand over to each other all the time: from core to
-    core that costs a tenth of an order. With fewer processes than cores the kernel finds better places for them.
-    """
-    if not hasattr(os, "sched_setaffinity"):  # macOS
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    number = re.search(r"worker-(\d+)$", getproctitle())  # where granian says which of its workers this is
-    if number and len(cores) > 1 and settings.web_processes == len(cores):
-        os.sched_setaffinity(0, {cores[int(number[1]) - 1]})
-
-
-def _end_with_the_master() -> None:
-    """Wait until the master is gone, however it went, and go too: at once, as it did."""
-    master = parent_process()
-    if master is not None:
-        master.join()
-        os._exit(1)
+    def end(self, seconds: float) -> None:
+        """Wait for its end, so long at most, and then end it."""
+        self._process.join(seconds)
+        self._process.kill()
+        self._process.join()
 
 
-def _tell_of_the_end(stopping: threading.Event) -> None:
-    """Set the event when this process is asked to stop. (The signal's handler is granian's; this only looks on.)"""
+def _watch(children: list[Child], signals: socket.socket, within: float) -> bool:
+    """Wait until a signal asks to stop (False) or something is wrong (True), which is logged."""
+    seen: list[Any] = [signals, *(each.sentinel for each in children), *(each.pulse for each in children)]
+    pulse = within / PULSES
+    while True:
+        asleep_at = time.monotonic()
+        ready = wait(seen, pulse)
+        if signals in ready:
+            return False
+        paused = time.monotonic() - asleep_at - 2 * pulse
+        for child in children:
+            if paused > 0:  # it was this process that stood still
+                child.well_at += paused
+            fault = child.fault(within)
+            if fault is not None:
+                log.error(**fault)
+                return True
+
+
+def _stop(children: list[Child]) -> None:
+    for child in children:
+        child.ask_to_stop()
+    end = time.monotonic() + STOP_WITHIN
+    for child in children:
+        child.end(max(end - time.monotonic(), 0))
+
+
+def _signals() -> socket.socket:
+    """A socket on which there is something to read once this process is asked to stop."""
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.detach())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reader
 
-    def watch() -> None:
-        while reader.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
-            pass
-        stopping.set()
 
-    threading.Thread(target=watch, name="tell-of-the-end", daemon=True).start()
+def _answer(name: str, settings: Settings, number: int, pulse: Connection) -> None:
+    """What a web process does."""
+    signal.set_wakeup_fd(-1)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_DFL)
+    # Only now: what it takes, the master would hold for nothing.
+    from conveyor.web_process import answer_http
+
+    answer_http(APPS[name], name, settings, number, pulse)
 
 
 def _refuse_taken_port(name: str, host: str, port: int) -> None:

@@ -8,8 +8,9 @@ import msgspec
 from flask import Flask, Response, current_app, json, request
 
 from chassis.answers import Finished
+from chassis.problems import CORRELATION_HEADER
 from chassis.readiness import OK, Check, Readiness
-from chassis.web import CORRELATION_HEADER, DIGEST_HEADER, caller, correlation_id, idempotency_key, request_digest
+from chassis.web import DIGEST_HEADER, caller, correlation_id, idempotency_key, request_digest
 from gateway_app.idempotency import Keys
 from gateway_app.routes import ROUTES, Route
 from gateway_app.upstream import Answer, Request, Upstream

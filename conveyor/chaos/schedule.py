@@ -33,7 +33,7 @@ RESTARTS = (Kind.CRASH, Kind.STOP)
 NEEDS_RABBITMQ = frozenset({Kind.CAP})
 
 #: Who is killed or paused, and how often compared to the others, beside each worker and each relay. ``.child`` is what
-#: serves for granian: all of its processes.
+#: serves behind a web process's master: all of its processes.
 ONE_OF_EACH = {
     **dict.fromkeys(SERVICES, 1),
     **{f"{each}.child": 1 for each in SERVICES},

@@ -68,13 +68,13 @@ def attack(program: str, *arguments: object, log: Path) -> Iterator[Attacker]:
     command = [PYTHON, str(ROOT / "tests" / "attacks" / "attackers" / f"{program}.py"), *map(str, arguments)]
     with log.open("w") as complaints:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True)
-    try:
-        attacker = Attacker(process)
-        assert attacker.said()["in_place"], log.read_text()
-        yield attacker
-    finally:
-        process.kill()
-        process.wait()
+    with process:
+        try:
+            attacker = Attacker(process)
+            assert attacker.said()["in_place"], log.read_text()
+            yield attacker
+        finally:
+            process.kill()
 
 
 Suffers = Callable[..., dict[str, float]]

@@ -436,7 +436,7 @@ class Death:
         if self.process in NEIGHBOURS:
             self._await()
         said = self._evidence.read_text() if self._evidence.exists() else "nothing"
-        # A web process is granian's master, which ends with 1 when the worker that the app lives in has died.
+        # A web process has a master, which ends with 1 when the process that the app lives in has died.
         wanted = 1 if self.process.startswith("serve-") else 137
         if said != self._case.id or self.codes != [wanted]:
             raise NeverReached(f"{self._case.id}: ended with {self.codes} and said: {said}{self._log()}")

@@ -19,20 +19,33 @@ def main() -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     selector = selectors.DefaultSelector()
+    statuses: dict[str, int] = {}
     begun = time.monotonic()
     for number in range(count):
         connection = socket.create_connection(("127.0.0.1", port), 30)
         connection.sendall(beginning)
+        if beginning.endswith(b"\r\n\r\n") and beginning.startswith(b"GET"):
+            answered(connection, statuses)
         connection.setblocking(False)
         selector.register(connection, selectors.EVENT_READ, number)
     print(json.dumps({"in_place": True, "seconds": time.monotonic() - begun}), flush=True)
     selector.register(sys.stdin, selectors.EVENT_READ)
-    hold(selector, drip)
+    hold(selector, drip, statuses)
 
 
-def hold(selector: selectors.DefaultSelector, drip: float | None) -> None:
+def answered(connection: socket.socket, statuses: dict[str, int]) -> None:
+    """Take the answer to a whole request: only then is the connection idle."""
+    note(connection.recv(65_536), statuses)
+
+
+def note(received: bytes, statuses: dict[str, int]) -> None:
+    if received.startswith(b"HTTP/"):
+        status = received[9:12].decode()
+        statuses[status] = statuses.get(status, 0) + 1
+
+
+def hold(selector: selectors.DefaultSelector, drip: float | None, statuses: dict[str, int]) -> None:
     """Hold all until standard input ends; then say which statuses came first, and how many were closed."""
-    statuses: dict[str, int] = {}
     closed, first_closed = 0, None
     begun = dripped = time.monotonic()
     while True:
@@ -47,9 +60,7 @@ def hold(selector: selectors.DefaultSelector, drip: float | None) -> None:
                 received = connection.recv(65_536)
             except ConnectionError:
                 received = b""
-            if received.startswith(b"HTTP/"):
-                status = received[9:12].decode()
-                statuses[status] = statuses.get(status, 0) + 1
+            note(received, statuses)
             if not received:
                 closed += 1
                 first_closed = first_closed or time.monotonic() - begun

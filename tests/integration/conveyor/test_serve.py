@@ -22,7 +22,7 @@ from conveyor.embedded.ports import free_port
 class Gateway:
     """A served gateway in front of a sales that never answers."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, **settings: str) -> None:
         self.port, self.log = free_port(), log
         self.silent_sales = socket.create_server(("127.0.0.1", 0))
         self.environment = {
@@ -31,15 +31,19 @@ class Gateway:
             "CONVEYOR_REDIS_URL": "redis://127.0.0.1:9",
             "CONVEYOR_SALES_URL": f"http://127.0.0.1:{self.silent_sales.getsockname()[1]}",
             "CONVEYOR_UPSTREAM_TIMEOUT": "1.5",
+            **{f"CONVEYOR_{name.upper()}": value for name, value in settings.items()},
         }
         self.process = self.spawn()
 
     def spawn(self) -> subprocess.Popen[bytes]:
         return spawn(self.environment, self.log)
 
-    def worker(self) -> int:
+    def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        [pid] = [int(each) for each in children]
+        return [int(each) for each in children]
+
+    def worker(self) -> int:
+        [pid] = self.workers()
         return pid
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
@@ -58,8 +62,8 @@ class Gateway:
             return False
 
 
-def spawn(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "conveyor", "serve", "gateway"]
+def spawn(environment: dict[str, str], log: Path, *before: str) -> subprocess.Popen[bytes]:
+    command = [*before, sys.executable, "-m", "conveyor", "serve", "gateway"]
     with log.open("ab") as output:
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
@@ -81,8 +85,8 @@ def until(condition: Callable[[], Any]) -> Any:
     return value
 
 
-def running(log: Path) -> Iterator[Gateway]:
-    served = Gateway(log)
+def running(log: Path, **settings: str) -> Iterator[Gateway]:
+    served = Gateway(log, **settings)
     try:
         until(served.is_up)
         yield served
@@ -96,6 +100,12 @@ def running(log: Path) -> Iterator[Gateway]:
 def mortal(tmp_path: Path) -> Iterator[Gateway]:
     """A gateway that a test may kill."""
     yield from running(tmp_path / "log")
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway of two web processes, which may be unwell for two seconds."""
+    yield from running(tmp_path / "log", web_processes="2", live_within="2")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +131,47 @@ def test_the_worker_ends_with_a_master_that_was_killed_and_leaves_the_port(morta
 def test_the_master_ends_with_a_worker_that_was_killed(mortal: Gateway) -> None:
     os.kill(mortal.worker(), signal.SIGKILL)
     assert mortal.process.wait(30) == 1
-    assert "Unexpected exit" in mortal.log.read_text()
+    assert "web_process_ended" in mortal.log.read_text()
+
+
+@needs_proc
+def test_a_web_process_that_hangs_is_ended_and_its_master_with_it(impatient: Gateway) -> None:
+    first, second = impatient.workers()
+    os.kill(second, signal.SIGSTOP)
+    assert impatient.process.wait(30) == 1
+    assert not is_alive(first)
+    assert not is_alive(second)
+    [line] = [line for line in impatient.log.read_text().splitlines() if "web_process_not_alive" in line]
+    assert json.loads(line)["pid"] == second
+
+
+@needs_proc
+def test_a_pause_of_all_processes_is_nobodys_fault(impatient: Gateway) -> None:
+    everybody = [impatient.process.pid, *impatient.workers()]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        impatient.process.wait(4)
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        impatient.process.wait(4)
+    assert impatient.is_up()
+
+
+@pytest.mark.parametrize("hard", [256, 4096])
+def test_a_line_says_that_there_are_too_few_file_descriptors(gateway: Gateway, tmp_path: Path, hard: int) -> None:
+    log = tmp_path / "log"
+    environment = {**gateway.environment, "CONVEYOR_GATEWAY_PORT": str(free_port())}
+    process = spawn(environment, log, "sh", "-c", f'ulimit -n {hard}; exec "$@"', "sh")
+    try:
+        until(lambda: "listening" in (log.read_text()))
+        [few] = [json.loads(line) for line in log.read_text().splitlines() if "few_file_descriptors" in line]
+        assert (few["hard_limit"], few["wanted"]) == (hard, 10_000)
+        assert 100 < few["connections"] < hard
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
