@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.settings import Settings
 from chassis.sockets import POSTGRESQL
+from chassis.told import without_values
 
 #: Every constraint has a name, so that a migration can speak of it.
 NAMING = {
@@ -66,7 +67,9 @@ def engine_of(url: str, name: str, connect_timeout: int = 5, **options: Any) -> 
     parsed = make_url(url).set(drivername="postgresql+psycopg2")
     arguments = {"connect_timeout": connect_timeout, "application_name": name, **POSTGRESQL}
     unsaid = {key: value for key, value in arguments.items() if key not in parsed.query}
-    return create_engine(parsed, hide_parameters=True, connect_args=unsaid, **options)
+    engine = create_engine(parsed, hide_parameters=True, connect_args=unsaid, **options)
+    event.listen(engine, "handle_error", without_values)
+    return engine
 
 
 def _note_use(_connection: Any, record: Any) -> None:

@@ -1,5 +1,7 @@
 """Database work that waits while the database cannot serve, instead of failing its message.
 
+For a row that somebody holds nobody waits for long: what is behind it would wait too.
+
 A database that restarts dead-letters nothing: the message is kept, and handed back when the wait gets too long or the
 worker is asked to stop. That is no fault of the message's, so it does not count as an attempt at it.
 """
@@ -13,6 +15,7 @@ from typing import NoReturn, TypeVar
 import structlog
 from celery import signals
 from celery.exceptions import Reject
+from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import STAND_IN, VISIBILITY_TIMEOUT
@@ -20,6 +23,7 @@ from chassis.attempts import forget_attempts
 from chassis.cache import Cache
 from chassis.database import Fault, fault_of, open_database, transaction
 from chassis.settings import settings
+from chassis.together import RowHeld
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -28,6 +32,9 @@ Result = TypeVar("Result")
 REPEATS = 3
 #: Seconds between two tries while the database is away: the first, and the longest.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+
+#: For so many seconds after a row was found held this process waits only so long for others: many messages may need it.
+WARY_FOR, WARY = 30.0, text("SET LOCAL lock_timeout = '200ms'")
 
 #: Set when the worker is asked to stop: whoever waits hands its message back at once.
 stopping = threading.Event()
@@ -49,6 +56,8 @@ def sessions_of(service: str) -> sessionmaker[Session]:
 class Patience:
     """Runs one message's work in transactions. Each call raises what the work raised, or Reject: handed back."""
 
+    _wary_until = 0.0
+
     def __init__(self, message_id: str, sessions: sessionmaker[Session]) -> None:
         self._message_id = message_id
         self._sessions = sessions
@@ -56,14 +65,29 @@ class Patience:
         longest = VISIBILITY_TIMEOUT / 2 if STAND_IN else float("inf")
         self._until = time.monotonic() + min(longest, settings().database_wait)
 
-    def __call__(self, work: Callable[[Session], Result]) -> Result:
+    def for_rows(self, work: Callable[[Session], Result]) -> Result:
+        """Run work that needs rows of its orders. Raises RowHeld where another transaction holds one."""
+
+        def warily(session: Session) -> Result:
+            if time.monotonic() < Patience._wary_until:
+                session.execute(WARY)
+            return work(session)
+
+        return self(warily, waits_for_rows=False)
+
+    def __call__(self, work: Callable[[Session], Result], *, waits_for_rows: bool = True) -> Result:
         pause, repeats = SHORTEST_PAUSE, 0
         while True:
             try:
                 with transaction(self._sessions) as session:
                     return work(session)
             except Exception as error:
-                match fault_of(error):
+                fault = fault_of(error)
+                if fault is Fault.HELD and not waits_for_rows:
+                    Patience._wary_until = time.monotonic() + WARY_FOR
+                    log.warning("row_held", message_id=self._message_id)
+                    raise RowHeld from error
+                match fault:
                     case Fault.OTHER:
                         raise
                     case Fault.AGAIN:

@@ -5,9 +5,10 @@ bundle in one transaction, and the message to the next link is an outbox row in 
 and the next link will be sent"; a crash anywhere repeats the step, and a step that is repeated answers from what it
 stored. Nothing is lost and nothing is done twice.
 
-Faults are of three kinds (``chassis.database.Fault``):
+Faults are of four kinds (``chassis.database.Fault``):
 
 - the database cannot serve now: keep the message and wait, then hand it back to the broker;
+- somebody holds a row: the orders go on as messages of their own, behind what waits already, as often as it takes;
 - a deadlock or a serialization failure: the bundle is done again;
 - anything else: a bundle of several is split into messages that are never merged again, so that innocent neighbours
   go on; a single order counts to three and is then recorded as a fault, for people to look at.
@@ -33,6 +34,7 @@ from chassis.causes import cause_of
 from chassis.database import after_commit, storable
 from chassis.errors import ConveyorError
 from chassis.outbox import Link, enqueue
+from chassis.together import RowHeld
 from tasks.app import app
 from tasks.patience import Patience, sessions_of
 
@@ -124,9 +126,12 @@ def work(message: Message, service: str, handler: Handler[Received], receives: t
         if count >= FAULT_AFTER:
             return _give_up(patiently, message, reason)
         try:
-            return patiently(partial(_perform, message=message, handler=handler, receives=receives, counted=count > 0))
+            performing = partial(_perform, message=message, handler=handler, receives=receives, counted=count > 0)
+            return patiently.for_rows(performing)
         except Reject:
             raise
+        except RowHeld:
+            return patiently(partial(_split, message=message))
         except Exception as error:
             reason = cause_of(error)
             log.error("step_failed", task=message.task, message_id=message.id, exc_info=error)
@@ -185,7 +190,7 @@ def _log_each(task: str, raw: list[RawOrder], answers: Sequence[Answer]) -> None
 
 
 def _split(session: Session, message: Message) -> None:
-    """Each order on its own from here on, so that the bad one is found and the others go on."""
+    """Each order on its own from here on, so that the bad one is found, or who has to wait, and others go on."""
     for order in message.bundle:
         enqueue(session, [_link(message.task), *message.links], [order], alone=True)
     forget_attempts(session, message.id)

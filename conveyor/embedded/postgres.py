@@ -39,6 +39,16 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 """
 
+#: An error of a statement is told to whoever sent it, with the values; the server's own log has none of it.
+#: Given at each start, so that data of an earlier release obeys too.
+DISCREET = (
+    "log_min_messages=log",
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
+    "log_parameter_max_length=0",
+    "log_parameter_max_length_on_error=0",
+)
+
 
 class Postgres(Server):
     """One PostgreSQL with the three databases; each role owns one of them and can connect to no other."""
@@ -124,7 +134,8 @@ class Postgres(Server):
             raise EmbeddedError(f"{program} failed: {(answer.stderr or answer.stdout).strip()}")
 
     def _command(self) -> list[str]:
-        return [*_not_as_root(), str(binaries() / "postgres"), "-D", str(self.data), "-p", str(self.port)]
+        discreet = [part for each in DISCREET for part in ("-c", each)]
+        return [*_not_as_root(), str(binaries() / "postgres"), "-D", str(self.data), "-p", str(self.port), *discreet]
 
     def _answers(self) -> bool:
         try:

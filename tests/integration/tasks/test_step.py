@@ -78,6 +78,7 @@ class Bench:
 def bench(sales_sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr("tasks.step.sessions_of", lambda _service: sales_sessions)
     monkeypatch.setattr(patience, "SHORTEST_PAUSE", 0.001)
+    monkeypatch.setattr(patience.Patience, "_wary_until", 0.0)
     yield Bench(sales_sessions)
     patience.stopping.clear()
 
@@ -155,7 +156,28 @@ class TestHandOver:
 
 
 class TestDatabaseAway:
-    @pytest.mark.parametrize("code", [None, "57P01", "53300", "53100", "55P03", "57014", "08006"])
+    def test_a_row_that_is_held_keeps_nobody_waiting_but_its_own_order(self, bench: Bench) -> None:
+        several, single = message(3), message(1)
+        for given in (several, single):
+            bench.run(given, failing(1, database_error("55P03")))
+            rows = bench.rows(given)
+            assert [row.task for row in rows] == [TASK] * len(given.bundle)
+            assert [row.bundle for row in rows] == [[each] for each in given.bundle]
+            assert all(row.alone for row in rows)
+            assert bench.attempts(given) is None
+
+    def test_for_a_while_after_one_was_held_others_are_waited_for_only_shortly(self, bench: Bench) -> None:
+        def lock_timeout(session: Session, orders: list[Order]) -> list[Done]:
+            waited.append(session.execute(text("SHOW lock_timeout")).scalar_one())
+            return accept(session, orders)
+
+        waited: list[str] = []
+        bench.run(message(1), lock_timeout)
+        bench.run(message(1), failing(1, database_error("55P03")))
+        bench.run(message(1), lock_timeout)
+        assert waited == ["5s", "200ms"]
+
+    @pytest.mark.parametrize("code", [None, "57P01", "53300", "53100", "57014", "08006"])
     def test_the_message_is_kept_until_the_database_serves_again(self, bench: Bench, code: str | None) -> None:
         given = message(2)
         bench.run(given, failing(4, database_error(code)))
