@@ -5,6 +5,7 @@
 | what is sold, at what price?                          | product  |
 | how many units are there, and why?                    | stock    |
 | who buys?                                             | customer |
+| which customers have an e-mail address in common?     | doubles  |
 | where are the parcels?                                | delivery |
 | which customer, which products are meant?             | naming   |
 | the gateway, and the options that all of them share   | options  |

@@ -9,7 +9,7 @@ from conveyor.terminal import say
 from sales import queries
 
 
-@click.command()
+@click.command(short_help="List customers that share an e-mail address.")
 def doubles() -> None:
     """List the customers that have the e-mail address of another one; a line for each such address, ids only.
 
