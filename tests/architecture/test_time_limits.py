@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.time_limits import LIMITS, TESTS
 ROOT = TESTS.parent
 #: The Makefile raises it for these.
 CEILINGS = {"endurance": 4200}
+#: What is installed for the tests of this folder alone; without it they cannot even be collected.
+NEEDS = {"browser": "playwright"}
 #: A module in which pytest finds a test: a function, a class, or another name for one.
 _TEST = re.compile(r"^(?:def test_|class Test|test_\w+ = |Test\w+ = )", re.MULTILINE)
 
@@ -42,7 +45,7 @@ def test_every_folder_of_tests_has_a_limit_below_the_ceiling(pytestconfig: pytes
 
 def test_every_test_that_there_is_has_a_limit_below_the_ceiling(tmp_path: Path) -> None:
     (tmp_path / "seen.py").write_text(_SEEN)
-    files = [str(each) for each in sorted(TESTS.rglob("*.py")) if _defines_tests(each)]
+    files = [str(each) for each in sorted(TESTS.rglob("*.py")) if _defines_tests(each) and _can_be_collected(each)]
 
     answer = pytest_of(tmp_path, "-p", "seen", "--collect-only", "-q", "-s", *files)
 
@@ -94,3 +97,8 @@ def test_a_folder_without_a_limit_is_no_place_for_a_test(
 
 def _defines_tests(path: Path) -> bool:
     return path.parent != TESTS and _TEST.search(path.read_text()) is not None
+
+
+def _can_be_collected(path: Path) -> bool:
+    needed = NEEDS.get(path.relative_to(TESTS).parts[0])
+    return needed is None or find_spec(needed) is not None

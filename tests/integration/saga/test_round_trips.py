@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
@@ -63,7 +63,10 @@ class System:
         self.http = app.test_client()
 
     def prepare(self) -> dict[str, Any]:
-        """The body of an order for something that is there."""
+        """The body of an order for something that is there; nothing of other tests waits to be sent."""
+        for each in SERVICES:
+            with transaction(self.sessions[f"relay-{each}"]) as session:
+                session.execute(text("DELETE FROM outbox"))
         values = {"sku": uuid7().hex, "name": "Lamp", "price": Decimal("5.00"), "stock_quantity": 10}
         with transaction(self.sessions["worker-inventory"]) as session:
             product = inventory.create_product(session, values, None)[0].id
