@@ -29,8 +29,8 @@ lint: .venv/installed-dev ## Check style, types and import contracts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-reset: .venv/installed-run ## Forget all data of make run (it must not be running)
-	@.venv/bin/conveyor reset
+reset: .venv/installed-run ## Delete all data of make run, which must not be running; asks first (YES=1 does not)
+	@.venv/bin/conveyor reset $(if $(YES),--yes)
 
 latency: .venv/installed-run ## Measure how long orders take on the running stack
 	@.venv/bin/conveyor latency

@@ -6,6 +6,7 @@ Each queue has ``<queue>.dead`` behind it, for what never reached a step (an unk
 
 from kombu import Connection, Exchange, Queue
 
+from chassis.errors import SettingsError
 from chassis.settings import settings as _read_settings
 from chassis.sockets import GIVE_UP_AFTER, OPTIONS
 
@@ -63,7 +64,10 @@ def dead_queue(name: str) -> Queue:
     return Queue(f"{name}.dead", DEAD_EXCHANGE, routing_key=name, durable=True, queue_arguments=arguments)
 
 
-_settings = _read_settings()
+try:
+    _settings = _read_settings()
+except SettingsError as error:  # celery's own command line would show it as a traceback
+    raise SystemExit(f"conveyor: {error}") from None
 #: Where there is no RabbitMQ, a Valkey stands in: no confirms, no dead letters, redelivery after a time-out.
 STAND_IN = _settings.broker_url.startswith(("redis://", "rediss://"))
 

@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 from sqlalchemy import MetaData, text
 
 from chassis import attempts, outbox, repairs
@@ -28,6 +29,12 @@ TINY = 1_000
 
 #: Any number will do, as long as every migrating process uses the same one.
 _MIGRATING = 7_203_114
+
+_CONNECTED = text(
+    "SELECT application_name || ': ' || count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND pid <> pg_backend_pid() AND application_name LIKE 'conveyor-%' AND application_name NOT IN ('conveyor-operator', 'conveyor-migrate')"
+    " GROUP BY application_name ORDER BY 1"
+)
 
 
 class SchemaNewer(ConveyorError):
@@ -48,16 +55,54 @@ def history(service: str) -> Config:
     return config
 
 
+class NoRevision(ConveyorError):
+    """There is no such revision, or no way to it."""
+
+
 def migrate(service: str, to: str = "head") -> None:
     """Bring this service's database to a revision, forwards or back; set the time-outs and the time zone of its role.
 
-    ``to`` is a revision, ``head``, ``base``, or steps such as ``+1`` and ``-1``. Raises SchemaNewer.
+    ``to`` is a revision, ``head``, ``base``, or steps such as ``+1`` and ``-1``. Raises SchemaNewer, NoRevision.
     """
+    move = command.downgrade if goes_back(service, to) else command.upgrade
     config = history(service)
-    if to == "base" or to.startswith("-") or to in _passed(service, config):
-        command.downgrade(config, to)
-    else:
-        command.upgrade(config, to)
+    try:
+        move(config, to)
+    except CommandError as error:
+        raise _no_revision(service, to, config) from error
+
+
+def goes_back(service: str, to: str) -> bool:
+    """Whether this service's database loses something on its way to that revision. Raises SchemaNewer, NoRevision."""
+    config = history(service)
+    if not to:
+        raise _no_revision(service, to, config)
+    if to == "base" or to.startswith("-"):
+        return True
+    passed = _passed(service, config)
+    try:
+        # A revision may be named by its first characters.
+        found = ScriptDirectory.from_config(config).get_revision(to) if not to.startswith("+") else None
+    except CommandError as error:
+        raise _no_revision(service, to, config) from error
+    return found is not None and found.revision in passed
+
+
+def connected(service: str) -> str | None:
+    """Which processes of Conveyor are connected to this service's database, in words; None where there is none."""
+    engine = _engine(service)
+    with engine.connect() as connection:
+        named = connection.execute(_CONNECTED).scalars().all()
+    engine.dispose()
+    return f"processes are connected to {service}'s database ({', '.join(named)})" if named else None
+
+
+def _no_revision(service: str, to: str, config: Config) -> NoRevision:
+    known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    return NoRevision(
+        f"there is no way to {to!r} for {service}'s database: its revisions are {', '.join(known)}; head is the newest,"
+        " base is before the first, +1 and -1 are steps"
+    )
 
 
 def _passed(service: str, config: Config) -> list[str]:

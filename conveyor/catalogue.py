@@ -57,6 +57,17 @@ def load(gateway: Gateway, file: Path = SAMPLE, *, concurrency: int = 4) -> Load
     return loaded
 
 
+def has_its_own(gateway: Gateway, file: Path) -> bool:
+    """Whether the shop has an order, or a product that is not in this catalogue file: then it is somebody's.
+
+    Raises as ``load`` does.
+    """
+    if next(gateway.every("/orders", limit=1), None) is not None:
+        return True
+    samples = {product["sku"] for product in read_catalogue(bytes_of(file))[0].values()}
+    return any(product["sku"] not in samples for product in gateway.every("/products", limit=100))
+
+
 def read_catalogue(raw: bytes) -> tuple[dict[int, JSON], Loaded]:
     """The products in these bytes as bodies of requests, by line number, and the rows that cannot be products.
 

@@ -98,7 +98,7 @@ class Children:
 
     def _catalogue(self) -> Child:
         needs = ("gateway", "inventory")
-        return self._job("catalogue", ("catalogue", "load", str(CATALOGUE)), (), needs)
+        return self._job("catalogue", ("catalogue", "load", str(CATALOGUE), "--new-shop"), (), needs)
 
     def _workers(self) -> Iterator[Child]:
         ready = ("migrate", "topology", "valkey")

@@ -4,6 +4,7 @@ A command is imported when it is run: ``conveyor topology`` does not wait for wh
 """
 
 import importlib
+import os
 import sys
 from io import StringIO
 from typing import Any, NoReturn
@@ -53,6 +54,9 @@ GROUPS = {
 }
 MODULES = {name: module for group in GROUPS.values() for name, module, _ in group}
 
+#: Those that read a database and end; what serves has its own ways to notice one that says nothing.
+WAITING = {"migrate", "order", "quarantine", "reconcile", "orphan"}
+
 
 class Lazily(click.Group):
     """A group whose commands are imported on use."""
@@ -68,6 +72,9 @@ class Lazily(click.Group):
             return super().invoke(ctx)
         except click.ClickException as error:
             raise _told(error) from error
+        except KeyboardInterrupt:
+            say("conveyor: ended by Ctrl-C", err=True)  # click would say "Aborted!", and that all went wrong
+            raise click.exceptions.Exit(130) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(MODULES)
@@ -99,18 +106,49 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line. What went wrong in a way that we foresaw is one line and exit code 1."""
+    """Run the command line. Whatever goes wrong is one line and an exit code that is not 0.
+
+    That of Ctrl-C is 130, of a wrong command line 2, and 1 otherwise, where a command does not say something else.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        cli.main(args=arguments, prog_name="conveyor")
+        if words and words[0] in WAITING and words[:2] != ["quarantine", "run"]:
+            importlib.import_module("conveyor.silence").heed_silence()
+        cli.main(args=words, prog_name="conveyor")
     except ConveyorError as error:
         _end(str(error))
+    except KeyboardInterrupt:
+        _end("ended by Ctrl-C", 130)
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}" if error.filename else _unforeseen(error))
     except Exception as error:
-        # Only now: SQLAlchemy takes 20 MiB, which the masters of web processes would hold for nothing.
-        from chassis.database import Fault, fault_of
+        _end(_meaning(error))
 
-        if fault_of(error) is Fault.OTHER:
-            raise
-        _end(f"the database cannot serve: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}")
+
+def _meaning(error: Exception) -> str:
+    """What an error says that no command has foreseen."""
+    # Only now: SQLAlchemy takes 20 MiB, which the masters of web processes would hold for nothing.
+    from chassis.database import Fault, fault_of
+
+    cause = getattr(error, "orig", None)
+    if cause is None:
+        return _unforeseen(error)
+    said = "cannot serve" if fault_of(error) is not Fault.OTHER else "refuses"
+    hint = "; is it migrated? `conveyor migrate`" if getattr(cause, "pgcode", None) == "42P01" else ""
+    return f"the database {said}: {_first_line(cause)}{hint}"
+
+
+def _unforeseen(error: Exception) -> str:
+    """Where it is a mistake of ours, whoever looks for it wants the whole trace: the log of a process has it."""
+    from chassis import logs
+
+    if logs.are_configured() or os.environ.get("CONVEYOR_LOG_LEVEL") == "DEBUG":
+        raise error
+    return f"{type(error).__name__}: {_first_line(error)} (CONVEYOR_LOG_LEVEL=DEBUG shows where)"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason is given")
 
 
 def _told(error: click.ClickException) -> click.exceptions.Exit:
@@ -121,7 +159,7 @@ def _told(error: click.ClickException) -> click.exceptions.Exit:
     return click.exceptions.Exit(error.exit_code)
 
 
-def _end(message: str) -> NoReturn:
+def _end(message: str, code: int = 1) -> NoReturn:
     import structlog
 
     from chassis import logs
@@ -130,4 +168,4 @@ def _end(message: str) -> NoReturn:
         structlog.get_logger().critical("ended", reason=message)
     else:
         say_paragraph(f"conveyor: {message}", err=True)
-    sys.exit(1)
+    sys.exit(code)

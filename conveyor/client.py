@@ -1,6 +1,7 @@
 """The one HTTP client of the command line: it speaks to the gateway, and only to the gateway.
 
     GatewayError
+    ├── NoGateway      nothing says where it is
     ├── Unreachable    nobody answers at the gateway's address
     │   └── BrokenOff  it was sent a request that changes something, and no answer came
     └── Refused        the gateway answered, and not with a success
@@ -61,6 +62,16 @@ class BrokenOff(Unreachable):
         )
 
 
+class NoGateway(GatewayError):
+    """Nothing says where the gateway is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no gateway is known: no stack runs in this folder or above it. Start one (`conveyor run`), go to its "
+            "folder, or name it with CONVEYOR_STATE_DIR or CONVEYOR_GATEWAY_URL"
+        )
+
+
 class Refused(GatewayError):
     """The gateway answered with a problem: ``status``, a stable ``code``, and ``detail``, a sentence for people."""
 
@@ -105,6 +116,8 @@ class Gateway:
     """
 
     def __init__(self, url: str, *, connections: int = 1, timeout: float = 35.0, patience: float = 0.0) -> None:
+        if not url:
+            raise NoGateway()
         self.url = url.rstrip("/")
         self._patience = patience
         self._stopped = threading.Event()

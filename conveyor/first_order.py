@@ -1,5 +1,6 @@
 """The order that ``conveyor run`` places when all is ready: the quickest proof that everything works together."""
 
+import csv
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from chassis.errors import ConveyorError
 from chassis.printable import printable
 from chassis.settings import Settings
+from conveyor.children import CATALOGUE
 from conveyor.client import Gateway, Refused
 from conveyor.order.shown import happened
 
@@ -19,15 +21,18 @@ CUSTOMER = {
 }
 
 
-def first_order(settings: Settings, say: Callable[[str], None], stopping: Callable[[], bool]) -> dict[str, Any]:
+def first_order(settings: Settings, say: Callable[[str], None], stopping: Callable[[], bool]) -> dict[str, Any] | None:
     """Place an order through the gateway, tell each of its events as it happens, and return it as it then is.
 
+    None where the shop has an order already: it is somebody's, and nothing is ordered there that nobody wants.
     Raises ConveyorError where the gateway refuses, where nothing is in stock, or where it takes over 30 seconds. Once
     ``stopping`` says so, it is not followed any further.
     """
     gateway = Gateway(settings.gateway_url, patience=5)
-    customer = _customer(gateway)
+    if next(gateway.every("/orders", limit=1), None) is not None:
+        return None
     product = _something_in_stock(gateway)
+    customer = _customer(gateway)
     began = time.monotonic()
     line = {"product_id": product["id"], "quantity": 1}
     order = gateway.post("/orders", {"customer_id": customer["id"], "items": [line]}).body
@@ -57,7 +62,10 @@ def _customer(gateway: Gateway) -> dict[str, Any]:
 
 
 def _something_in_stock(gateway: Gateway) -> dict[str, Any]:
+    """A product of the sample catalogue, never one of the shop's own."""
+    with CATALOGUE.open(newline="") as file:
+        samples = {row["sku"] for row in csv.DictReader(file)}
     for product in gateway.every("/products"):
-        if product["status"] == "active" and product["stock_quantity"] > 0:
+        if product["sku"] in samples and product["status"] == "active" and product["stock_quantity"] > 0:
             return product
-    raise ConveyorError("no product of the catalogue is in stock")
+    raise ConveyorError("no product of the sample catalogue is in stock")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from chassis.database import open_database
 from chassis.logs import configure_logs
 from conveyor.databases import asking
+from conveyor.destroying import Yes, require_consent
 from conveyor.target import join, target
 from conveyor.terminal import say, say_json
 from sales import faults, queries
@@ -134,14 +135,18 @@ def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
 @click.argument("message_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--reason", required=True, help="Why it is not needed any more, for the record.")
 @Actor
-def drop(message_ids: tuple[str, ...], reason: str, actor: str) -> None:
-    """Settle messages that are not needed any more.
+@Yes
+def drop(message_ids: tuple[str, ...], reason: str, actor: str, yes: bool) -> None:
+    """Settle messages that are not needed any more; asks first, unless --yes is said.
 
     \b
       conveyor quarantine drop 0192f0c2-1b7e-7d11-8c55-5d2e9b8f7a01 --reason "placed again by telephone"
+      conveyor quarantine drop 0192f0c2-1b7e-7d11-8c55-5d2e9b8f7a01 --reason "a test order" --yes
 
     Their orders keep their flags: `conveyor order resume` clears them.
     """
+    count = f"{len(message_ids)} messages are" if len(message_ids) > 1 else "A message is"
+    require_consent(f"{count} settled for good, and cannot be replayed", "drop", yes)
     _each(
         _sessions(),
         message_ids,

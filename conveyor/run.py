@@ -13,14 +13,15 @@ import click
 
 from chassis.errors import ConveyorError
 from chassis.settings import Settings, settings
-from conveyor import terminal
+from conveyor import stack, terminal
 from conveyor.children import CATALOGUE, Children, variables
+from conveyor.destroying import Yes, require_consent
 from conveyor.embedded.processes import EmbeddedError, end_left_behind
 from conveyor.embedded.supervisor import StopRequested, Supervisor
 from conveyor.first_order import first_order
 from conveyor.ports import require_all
 from conveyor.servers import Servers
-from conveyor.stack import Stack, forget, only_one
+from conveyor.stack import Stack, only_one
 
 FREE_BYTES = 300_000_000  # a first start takes a third of it
 
@@ -41,14 +42,24 @@ def run(demo: bool) -> None:
 
 
 @click.command()
-def reset() -> None:
-    """Forget all data of the stack that `conveyor run` has kept on this machine.
+@Yes
+def reset(yes: bool) -> None:
+    """Delete all data of the stack that `conveyor run` has kept in this folder (CONVEYOR_STATE_DIR).
 
     \b
       conveyor reset
+      conveyor reset --yes
+
+    Asks first, unless --yes is said. Refused while any of its processes runs, also one that a killed supervisor has
+    left behind: `conveyor run` takes those over, and Ctrl-C there ends them.
     """
     state = Path(settings().state_dir)
-    forget(state)
+    if not state.exists():
+        terminal.say(f"{state.absolute()} does not exist: there is nothing to forget")
+        return
+    stack.require_stopped(state)
+    require_consent(f"All orders, stock and logs in {state.absolute()} are lost", state.absolute().name, yes)
+    stack.forget(state)
     terminal.say(f"{state} is forgotten")
 
 
@@ -136,6 +147,8 @@ def _demonstrate(running: Settings, supervisor: Supervisor) -> dict[str, Any] | 
         order = first_order(running, say, lambda: supervisor.stopping)
     except ConveyorError as error:  # the stack is ready all the same: whoever looks for the reason needs it running
         say(f"The first order did not work out: {error}\n")
+        return None
+    if order is None:
         return None
     say(f"It is now {order['status']}, total {order['total_amount']} {order['currency']}.\n")
     return order

@@ -2,7 +2,9 @@
 
 import click
 
+from chassis.errors import ConveyorError
 from conveyor import SERVICES
+from conveyor.destroying import Yes, require_consent
 from conveyor.target import join
 from conveyor.terminal import say
 
@@ -13,19 +15,34 @@ MOST_DOUBLES = 20
 @click.command()
 @click.argument("services", type=click.Choice(SERVICES), nargs=-1)
 @click.option("--to", default="head", show_default=True, help="A revision, -1 for one step back, or base.")
-def migrate(services: tuple[str, ...], to: str) -> None:
+@Yes
+def migrate(services: tuple[str, ...], to: str, yes: bool) -> None:
     """Bring the databases of SERVICES (all of them where none is named) to the newest schema.
 
     \b
-      conveyor migrate
-      conveyor migrate sales
+      conveyor migrate                        before anything else starts, and at each upgrade
+      conveyor migrate sales --to 0001        back to a revision: what stands in the tables that go is lost
+      conveyor migrate sales --to base        back to nothing: ALL DATA OF SALES IS LOST
+
+    On the way back it asks first, unless --yes is said. To base it goes only while no process of Conveyor is connected.
     """
     # Here, because Alembic takes long to import, and `conveyor topology` does without.
-    from chassis.migrations import migrate as migrate_database
+    from chassis import migrations
 
-    join(*(f"{service}_database_url" for service in services or SERVICES))
-    for service in services or SERVICES:
-        migrate_database(service, to)
+    chosen = services or SERVICES
+    join(*(f"{service}_database_url" for service in chosen))
+    back = [service for service in chosen if migrations.goes_back(service, to)]
+    if back:
+        names = ", ".join(back)
+        busy = [said for service in back if to == "base" and (said := migrations.connected(service))]
+        if busy:
+            raise ConveyorError(f"{'; '.join(busy)}: stop them first; nothing was done")
+        lost = (
+            f"All data of {names} is lost" if to == "base" else f"What stands in the tables of {names} that go is lost"
+        )
+        require_consent(f"{lost} on the way back to {to}", " ".join(back), yes)
+    for service in chosen:
+        migrations.migrate(service, to)
         say(f"{service}: migrated to {to}")
         if (service, to) == ("sales", "head"):
             _tell_of_doubles()

@@ -10,6 +10,7 @@ Everything about a stack is in that directory (``.conveyor`` by default), which 
 
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from conveyor.embedded.processes import EmbeddedError, end_left_behind, write_private
+from conveyor.embedded.processes import RECORD, EmbeddedError, Process, end_left_behind, write_private
 
 #: Settings that carry a password or are one process's own: nobody is given them who has not asked for them.
 GUARDED = {
@@ -30,6 +31,10 @@ GUARDED = {
     "ready_file",
     "state_dir",
 }
+#: What the state directory may hold: the above, and those of `conveyor chaos` and `make bench` below it.
+OURS = {
+    "stack.json", "lock", "postgres", "valkey", "rabbitmq", "broker", "logs", "processes", "ready", "chaos", "bench"
+}  # fmt: skip
 LOCK_PATIENCE = 1.0  # seconds: another command may hold the lock for a moment, to see whether a stack runs
 
 
@@ -57,6 +62,20 @@ def running(state_dir: str | Path) -> Stack | None:
     return _read(state)
 
 
+def nearest(name: str) -> str:
+    """The state directory of this name in the working directory or, where it holds no stack, in the nearest one above
+    that does: as an absolute path then.
+
+    Only one of our own is taken: in /tmp anybody could have put one.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        state = folder / name
+        if (state / "lock").exists() and state.stat().st_uid == os.geteuid():
+            return name if folder == here else str(state)
+    return name
+
+
 def environment(state_dir: str | Path) -> dict[str, str]:
     """The variables that lead to the stack of this state directory, for commands that were given none.
 
@@ -81,6 +100,30 @@ def only_one(state: Path) -> Iterator[None]:
                 raise EmbeddedError(f"a stack is already running on {state}{pid}: stop it first, with Ctrl-C there")
             time.sleep(0.05)
         yield
+
+
+def require_stopped(state: Path) -> None:
+    """Raises EmbeddedError while a supervisor, or any process that one left behind, works on this directory or below
+    it, and where the directory is none of ours."""
+    if not (state / "lock").exists():
+        raise EmbeddedError(f"{state.absolute()} holds no stack: nothing in it is deleted")
+    others = sorted(each.name for each in state.iterdir() if each.name.removesuffix(".new") not in OURS)
+    if others:
+        raise EmbeddedError(f"{state.absolute()} holds {others[0]}, which is not a stack's: nothing in it is deleted")
+    for lock in sorted(state.rglob("lock")):
+        if (found := running(lock.parent)) is not None:
+            raise EmbeddedError(
+                f"a stack is running on {lock.parent} (process {found.supervisor}): stop it first, with Ctrl-C there"
+            )
+    found_again = {record: Process.recorded(record) for record in sorted(state.rglob(f"*{RECORD}"))}
+    left = [
+        f"{record.name.removesuffix(RECORD)} {each.pid}" for record, each in found_again.items() if each is not None
+    ]
+    if left:
+        raise EmbeddedError(
+            f"processes of a killed supervisor still run on {state}: {', '.join(left)}. `conveyor run` takes them over,"
+            " and Ctrl-C there stops them"
+        )
 
 
 def forget(state: Path) -> None:

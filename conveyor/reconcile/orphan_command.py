@@ -5,6 +5,7 @@ from uuid import UUID
 
 import click
 
+from conveyor.destroying import Yes, require_consent
 from conveyor.target import target
 from conveyor.terminal import say
 
@@ -47,13 +48,18 @@ def keep(order_id: UUID, reason: str, actor: str) -> None:
 @OrderId
 @Reason
 @Actor
-def give_up(order_id: UUID, reason: str, actor: str) -> None:
-    """Stop the parcel of order ID, and give its stock back. Refused once the parcel has left.
+@Yes
+def give_up(order_id: UUID, reason: str, actor: str, yes: bool) -> None:
+    """Stop the parcel of order ID, and give its stock back; asks first, unless --yes is said.
+
+    Refused once the parcel has left.
 
     \b
       conveyor orphan give-up 0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10 --reason "nobody has paid"
+      conveyor orphan give-up 0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10 --reason "nobody has paid" --yes
     """
     from conveyor.reconcile import orphan
 
+    require_consent(f"The parcel of {order_id} is stopped for good, and its stock goes back", "give-up", yes)
     done = orphan.give_up(target(), order_id, actor, reason)
     say(f"{order_id}: {'given up' if done else 'was given up before'}; its stock is back")

@@ -283,7 +283,7 @@ def drop(sweep: Sweep, death: Death) -> None:
     order, message = _misdirected(sweep, product)
     sweep.stock[product] -= 1
     why = {"reason": "not needed"}
-    command = ("quarantine", "drop", message, "--reason", why["reason"])
+    command = ("quarantine", "drop", message, "--reason", why["reason"], "--yes")
     _operate(sweep, death, command, f"/quarantine/{message}/drop", why)
     with transaction(sweep.pipeline.sessions["sales"]) as session:
         service.resume(session, UUID(order), "test")
@@ -313,7 +313,7 @@ def orphan(sweep: Sweep, death: Death) -> None:
     for table in ("order_events", "order_sagas", "order_items"):
         sweep.execute("sales", f"DELETE FROM {table} WHERE order_id = %s", order)
     sweep.execute("sales", "DELETE FROM orders WHERE id = %s", order)
-    command = ("orphan", "give-up", order, "--reason", "the customer was paid back")
+    command = ("orphan", "give-up", order, "--reason", "the customer was paid back", "--yes")
     with death:
         sweep.command(*command)
     sweep.command(*command)

@@ -91,7 +91,7 @@ def test_the_command_does_both(in_the_environment: Any) -> None:  # noqa: F811
         return CliRunner().invoke(orphan, [*arguments, "--reason", "x"])
 
     forget(shop, "shipped")
-    assert "its stock is back" in run("give-up", shop.ids["shipped"]).output
+    assert "its stock is back" in run("give-up", shop.ids["shipped"], "--yes").output
     forget(shop, "on_the_way")
     assert "its parcel goes on" in run("keep", shop.ids["on_the_way"]).output
     assert CliRunner().invoke(orphan, ["keep", shop.ids["on_the_way"]]).exit_code == 2

@@ -31,7 +31,8 @@ def sessions(sales_sessions: sessionmaker[Session]) -> sessionmaker[Session]:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["quarantine", *arguments], env={"USER": "ada"})
+    consent = ["--yes"] if arguments[0] == "drop" else []
+    return CliRunner().invoke(cli, ["quarantine", *arguments, *consent], env={"USER": "ada"})
 
 
 def place(sessions: sessionmaker[Session]) -> UUID:

@@ -20,6 +20,7 @@ class Cardboard:
     """Answers as a gateway would; each look at the order finds the next of ``moments``: (status, events)."""
 
     products: list[dict[str, Any]] = []
+    orders: list[dict[str, Any]] = []
     moments: list[tuple[str, list[dict[str, Any]]]] = []
     posted: list[tuple[str, Any, str | None]] = []
 
@@ -34,19 +35,20 @@ class Cardboard:
         status, self.events = self.moments.pop(0) if len(self.moments) > 1 else self.moments[0]
         return Answer(200, {"id": "orders", "status": status}, {})
 
-    def every(self, path: str) -> Iterator[dict[str, Any]]:
-        yield from self.products if path == "/products" else self.events
+    def every(self, path: str, limit: int = 20) -> Iterator[dict[str, Any]]:
+        yield from {"/products": self.products, "/orders": self.orders}.get(path, self.events)
 
 
 @pytest.fixture
 def cardboard(monkeypatch: pytest.MonkeyPatch) -> type[Cardboard]:
     monkeypatch.setattr(module, "Gateway", Cardboard)
     monkeypatch.setattr(module, "PATIENCE", 0.2)
-    Cardboard.posted = []
+    Cardboard.posted, Cardboard.orders = [], []
     Cardboard.products = [
-        {"id": "gone", "name": "Gone", "status": "discontinued", "stock_quantity": 9},
-        {"id": "empty", "name": "Empty", "status": "active", "stock_quantity": 0},
-        {"id": "lamp", "name": "Lamp", "status": "active", "stock_quantity": 1},
+        {"id": "own", "sku": "OWN", "name": "The shop's own", "status": "active", "stock_quantity": 9},
+        {"id": "gone", "sku": "MUG-STONE", "name": "Gone", "status": "discontinued", "stock_quantity": 9},
+        {"id": "empty", "sku": "MUG-STONE", "name": "Empty", "status": "active", "stock_quantity": 0},
+        {"id": "lamp", "sku": "LAMP-ARC", "name": "Lamp", "status": "active", "stock_quantity": 1},
     ]
     return Cardboard
 
@@ -59,6 +61,7 @@ def test_it_orders_what_is_in_stock_and_tells_each_event_once(cardboard: type[Ca
     ]
     said: list[str] = []
     order = module.first_order(Settings(), said.append, lambda: False)
+    assert order is not None
     assert order["status"] == "Pending Shipment"
     customer, placed = cardboard.posted
     assert customer[2] == "conveyor-run-first-customer"
@@ -77,10 +80,19 @@ def test_an_order_that_does_not_end_is_said_to_have_not(cardboard: type[Cardboar
 
 def test_it_is_not_followed_while_everything_stops(cardboard: type[Cardboard]) -> None:
     cardboard.moments = [("Pending", [PLACED])]
-    assert module.first_order(Settings(), print, lambda: True)["status"] == "Pending"
+    order = module.first_order(Settings(), print, lambda: True)
+    assert order is not None
+    assert order["status"] == "Pending"
 
 
 def test_a_shop_without_stock_is_said_to_have_none(cardboard: type[Cardboard]) -> None:
-    cardboard.products = cardboard.products[:2]
-    with pytest.raises(ConveyorError, match="no product of the catalogue is in stock"):
+    cardboard.products = cardboard.products[:3]
+    with pytest.raises(ConveyorError, match="no product of the sample catalogue is in stock"):
         module.first_order(Settings(), print, lambda: False)
+    assert cardboard.posted == []
+
+
+def test_nothing_is_ordered_in_a_shop_that_has_orders(cardboard: type[Cardboard]) -> None:
+    cardboard.orders = [{"id": "somebody's"}]
+    assert module.first_order(Settings(), print, lambda: False) is None
+    assert cardboard.posted == []
