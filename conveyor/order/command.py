@@ -94,7 +94,7 @@ def place(
     unknown = [named for named, _ in prices if named.casefold() not in ordered]
     if unknown:
         raise click.BadParameter(f"{unknown[0]} is not one of the --item", param_hint="--price")
-    at = gateway()
+    at = gateway(wait)
     body: dict[str, Any] = {"customer_id": customer_id(at, customer), "items": lines(at, items, dict(prices))}
     if address:
         body["delivery_address"] = address
@@ -180,7 +180,7 @@ def cancel(context: click.Context, order_id: UUID, reason: str | None, wait: int
     """
     body = {"reason": reason} if reason else {}
     with telling_what_is_allowed():
-        found = gateway().post(f"/orders/{order_id}/cancel", body, headers=_prefer(wait)).body
+        found = gateway(wait).post(f"/orders/{order_id}/cancel", body, headers=_prefer(wait)).body
     if as_json:
         say_json(found)
     else:

@@ -14,6 +14,8 @@ from conveyor.terminal import say
 LARGEST_PAGE = 100
 #: Seconds in which a gateway that is away or busy is asked again, where that can do no harm.
 PATIENCE = 5.0
+#: Seconds that an answer of the gateway may take: it gives up a service that says nothing before that.
+ANSWER_WITHIN = 15.0
 
 AsJson = click.option("--json", "as_json", is_flag=True, help="JSON, as the gateway has it.")
 Limit = click.option(
@@ -27,9 +29,9 @@ Key = click.option(
 )
 
 
-def gateway() -> Gateway:
-    """The one of CONVEYOR_GATEWAY_URL, else of the stack that runs here."""
-    return Gateway(target().gateway_url, patience=PATIENCE)
+def gateway(wait: int = 0) -> Gateway:
+    """The one of CONVEYOR_GATEWAY_URL, else of the stack that runs here; ``wait``: seconds it may wait itself."""
+    return Gateway(target().gateway_url, timeout=ANSWER_WITHIN + wait, patience=PATIENCE)
 
 
 def listed(at: Gateway, path: str, limit: int, **filters: str | int | None) -> list[JSON]:

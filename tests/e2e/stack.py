@@ -47,7 +47,7 @@ class Stack:
         """``settings`` by field name: ``embedded_broker="valkey"``. ``first_order``: place the one of `make run`."""
         self.state, self._first_order = state, first_order
         ports = free_ports()
-        chosen = {"state_dir": str(state), "flower_basic_auth": FLOWER_LOGIN}
+        chosen = {"state_dir": str(state), "flower_basic_auth": FLOWER_LOGIN, "log_format": "json"}
         chosen |= {name: str(next(ports)) for name in PORTS} | {name: f"127.0.0.1:{next(ports)}" for name in RELAYS}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CONVEYOR_", "FLOWER_"))}
         told = {f"CONVEYOR_{name.upper()}": value for name, value in (chosen | settings).items()}

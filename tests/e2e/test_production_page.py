@@ -115,7 +115,7 @@ def order_of(stack: Stack, message: str) -> str:
 def settle(stack: Stack) -> None:
     """Drop what waits in the quarantine, so that the stack is as it was found."""
     for (message,) in stack.ask("sales", "SELECT message_id FROM quarantine WHERE state = 'waiting'"):
-        stack.conveyor("quarantine", "drop", str(message), "--reason", "the page's test")
+        stack.conveyor("quarantine", "drop", str(message), "--reason", "the page's test", "--yes")
 
 
 def test_the_page_prints_commands_of_every_kind() -> None:

@@ -1,6 +1,8 @@
 """Workers of an operator's own beside a running stack, and the page that shows them all."""
 
 import json
+import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -21,10 +23,10 @@ QUEUES = {
 }
 
 
-def flower(stack: Stack, path: str) -> urllib3.BaseHTTPResponse:
+def flower(stack: Stack, path: str, method: str = "GET") -> urllib3.BaseHTTPResponse:
     url = f"http://127.0.0.1:{stack.setting('flower_port')}{path}"
     with urllib3.PoolManager(timeout=30, retries=False) as pool:
-        return pool.request("GET", url, headers=urllib3.make_headers(basic_auth=FLOWER_LOGIN))
+        return pool.request(method, url, headers=urllib3.make_headers(basic_auth=FLOWER_LOGIN))
 
 
 def seen_by_flower(stack: Stack) -> dict[str, set[str]]:
@@ -38,8 +40,42 @@ def seen_by_flower(stack: Stack) -> dict[str, set[str]]:
 
 def test_flower_shows_the_workers_and_their_queues(stack: Stack) -> None:
     assert flower(stack, "/workers").status == 200
-    own = {f"{service}-{stack.pid(f'worker-{service}')}": queues for service, queues in QUEUES.items()}
-    until(lambda: own.items() <= seen_by_flower(stack).items(), see=lambda: seen_by_flower(stack))
+    until(lambda: QUEUES.items() <= seen_by_flower(stack).items(), see=lambda: seen_by_flower(stack))
+
+
+def test_a_worker_that_was_killed_comes_back_under_its_name(stack: Stack) -> None:
+    killed = stack.pid("worker-delivery")
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: stack.pid("worker-delivery") != killed)
+    until(lambda: QUEUES["delivery"] <= seen_by_flower(stack).get("delivery", set()), see=lambda: seen_by_flower(stack))
+    assert [name for name in seen_by_flower(stack) if name.startswith("delivery")] == ["delivery"]
+
+
+def test_nobody_shuts_a_worker_down_through_flower(stack: Stack) -> None:
+    worker = f"sales@{socket.gethostname()}"
+    pid = stack.pid("worker-sales")
+    for path in (f"/api/worker/shutdown/{worker}", f"/api/worker/pool/restart/{worker}"):
+        assert flower(stack, path, "POST").status == 403
+    assert flower(stack, "/workers").status == 200
+    assert stack.pid("worker-sales") == pid
+
+
+def test_the_same_command_twice_on_one_host_is_four_workers(stack: Stack, tmp_path: Path) -> None:
+    command = ["-m", "conveyor", "worker", "inventory", "--concurrency", "2"]
+
+    def others() -> set[str]:
+        return {name for name in seen_by_flower(stack) if name.startswith("inventory-")}
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    with (
+        beside(stack, sys.executable, *command, log=first) as one,
+        beside(stack, sys.executable, *command, log=second) as two,
+    ):
+        names = {f"inventory-{each.pid}-{number}" for each in (one, two) for number in (1, 2)}
+        until(lambda: others() == names, see=others)
+    for log in (first, second):
+        assert "worker_died" not in log.read_text()
+        assert "RESOURCE_LOCKED" not in log.read_text()
 
 
 def test_flower_shows_nothing_without_its_login(stack: Stack) -> None:
