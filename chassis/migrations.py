@@ -32,7 +32,8 @@ _MIGRATING = 7_203_114
 
 _CONNECTED = text(
     "SELECT application_name || ': ' || count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    " AND pid <> pg_backend_pid() AND application_name LIKE 'conveyor-%' AND application_name NOT IN ('conveyor-operator', 'conveyor-migrate')"
+    " AND pid <> pg_backend_pid() AND application_name LIKE 'conveyor-%'"
+    " AND application_name NOT IN ('conveyor-operator', 'conveyor-migrate')"
     " GROUP BY application_name ORDER BY 1"
 )
 
