@@ -20,7 +20,8 @@ from gateway_app.share import Share
 
 log = structlog.get_logger()
 
-#: Seconds after which a connection that was not used is not used again: before the service may think of closing it.
+#: Seconds after which a connection that was not used is not used again, or half of the time that a service leaves one
+#: idle, if that is less: well before the service closes it.
 LONGEST_IDLE = 5.0
 #: Seconds after which a connection is looked at even for a read.
 FRESH_FOR = 1.0
@@ -60,6 +61,7 @@ class Upstream:
         self._address = Address(url)
         #: Never more than there are threads that send at once; those that were used last are on the right.
         self._idle: deque[Connection] = deque()
+        self._longest_idle = min(LONGEST_IDLE, settings.idle_time / 2)
         self._connect_timeout, self._timeout = settings.upstream_connect_timeout, settings.upstream_timeout
         self._circuit = Circuit(name, settings)
         self._share = Share(name, settings)
@@ -108,7 +110,7 @@ class Upstream:
         connection.used_at = time.monotonic()
         self._idle.append(connection)
         with contextlib.suppress(IndexError):  # another thread was quicker
-            if connection.used_at - self._idle[0].used_at > LONGEST_IDLE:
+            if connection.used_at - self._idle[0].used_at > self._longest_idle:
                 self._idle.popleft().close()
 
     def _kept(self, request: Request) -> Connection | None:
@@ -123,7 +125,7 @@ class Upstream:
             except IndexError:
                 return None
             idle = time.monotonic() - connection.used_at
-            if idle < LONGEST_IDLE and ((request.reads and idle < FRESH_FOR) or not connection.was_closed()):
+            if idle < self._longest_idle and ((request.reads and idle < FRESH_FOR) or not connection.was_closed()):
                 return connection
             connection.close()
 

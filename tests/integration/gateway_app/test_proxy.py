@@ -162,17 +162,22 @@ def test_connections_that_were_closed_while_idle_cost_nobody_anything(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_connection_that_was_idle_for_long_is_not_used_again(
-    client: FlaskClient, sales: Any, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_a_connection_that_was_idle_for_long_is_not_used_again(client: FlaskClient, sales: Any, method: str) -> None:
     """The service may be about to close it: a request without a key that is lost then cannot be sent again."""
     client.get("/orders")
     assert client.open("/orders", method=method, json=ORDER).status_code < 300
     assert len(sales.connections) == 1
-    monkeypatch.setattr(upstream, "LONGEST_IDLE", 0.0)
+    client.application.extensions["door"].services["sales"]._longest_idle = 0.0
     sales.meddle = break_off_if(lambda: len(sales.connections) == 1)
     assert client.open("/orders", method=method, json=ORDER).status_code < 300
     assert len(sales.connections) == 2
+
+
+@pytest.mark.parametrize(("idle_time", "longest"), [(15.0, 5.0), (4.0, 2.0)])
+def test_the_gateway_gives_a_connection_up_before_the_service_does(
+    settings: Settings, idle_time: float, longest: float
+) -> None:
+    assert Upstream("sales", settings.sales_url, replace(settings, idle_time=idle_time))._longest_idle == longest
 
 
 def test_connections_that_nobody_uses_any_more_are_ended(settings: Settings, sales: Any) -> None:
