@@ -10,6 +10,7 @@
         ├── Conflict      409  not in the state that this request needs
         │   └── IllegalTransition  not from this status to that one; says what is allowed
         ├── Stale         412  If-Match names a version that is no longer the newest
+        ├── Unjudged      412  a precondition that this route does not judge
         ├── TooLarge      413  over a limit of size
         ├── TooLong       414  a query that no route takes
         ├── Unsupported   415  not JSON
@@ -104,6 +105,12 @@ class Stale(AppError):
     """If-Match names a version that is no longer the newest."""
 
     status, code, title = 412, "stale_version", "The resource has changed"
+
+
+class Unjudged(AppError):
+    """A precondition that this route does not judge: nothing was changed."""
+
+    status, code, title = 412, "precondition_not_supported", "This precondition is not judged here"
 
 
 class TooLarge(AppError):

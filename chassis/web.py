@@ -7,7 +7,7 @@ Every answer that is not a success is ``application/problem+json`` (RFC 9457) wi
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any, cast
 
 import structlog
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from chassis.answers import JsonAnswers
+from chassis.conditions import answer_of_read, refuse_unjudged
 from chassis.database import Fault, fault_of
 from chassis.documents import Document, complete, describing, publish
 from chassis.errors import LONGEST_NAME, MOST_ERRORS, AppError, Invalid, Stale, TooLong, Unavailable, Unsupported
@@ -65,6 +66,7 @@ def create_base_app(
     app.before_request(_identify)
     app.before_request(lambda: hosts.check(request.environ))
     app.before_request(_refuse_long_query)
+    app.before_request(refuse_unjudged)
     app.before_request(_refuse_other_media)
     app.after_request(_sign)
     _add_health(app, Readiness(checks, needed))
@@ -127,26 +129,6 @@ def request_digest() -> str:
     """SHA-256 of method, path and raw body, in hex: what makes two requests the same request."""
     head = f"{request.method} {request.path}\n".encode()
     return hashlib.sha256(head + request.get_data()).hexdigest()
-
-
-def check_version(version: int) -> None:
-    """Refuse the request if it was made for other versions than this one (``If-Match``). Raises Stale."""
-    version_check()(version)
-
-
-def version_check() -> Callable[[int], None]:
-    """``check_version`` for a thread that does this request's work together with others'."""
-    return partial(_refuse_stale, request.headers.get("If-Match"))
-
-
-def _refuse_stale(wanted: str | None, version: int) -> None:
-    if wanted is not None and not {"*", etag(version)} & {each.strip() for each in wanted.split(",")}:
-        raise Stale(f"If-Match is {wanted}, the newest version is {etag(version)}. Read it again.")
-
-
-def etag(version: int) -> str:
-    """The ETag of a version number."""
-    return f'"{version}"'
 
 
 class ProblemApi(Api):  # type: ignore[misc]
@@ -255,6 +237,10 @@ def _chunked_body() -> bytes:
 
 
 def _sign(answer: Response) -> Response:
+    try:
+        answer = answer_of_read(answer)
+    except Stale as stale:
+        answer = problem_of(stale)
     answer.headers[CORRELATION_HEADER] = correlation_id()
     return answer
 

@@ -7,12 +7,13 @@ from flask import current_app, url_for
 from marshmallow import RAISE
 
 from chassis.blueprints import Blueprint
+from chassis.conditions import conditional, etag, version_check
 from chassis.database import transaction
 from chassis.documents import IF_MATCH, text_header
 from chassis.errors import Stale
 from chassis.group_commit import GroupCommit
 from chassis.openapi import refuses
-from chassis.web import correlation_id, database, etag, version_check
+from chassis.web import correlation_id, database
 from delivery import queries, schemas, service
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
 from delivery.models import DeliveryId, LogEntry
@@ -76,6 +77,7 @@ def show_delivery_of_order(order_id: UUID) -> Answer:
 @blueprint.arguments(schemas.Move)
 @blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
 @refuses(blueprint, DeliveryNotFound, IllegalTransition, CancelTheOrder, Stale)
+@conditional
 def move_delivery(body: dict[str, Any], delivery_id: DeliveryId) -> Answer:
     """Report where the parcel is
 

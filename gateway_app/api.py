@@ -8,6 +8,7 @@ import msgspec
 from flask import Flask, Response, current_app, json, request
 
 from chassis.answers import Finished
+from chassis.conditions import PRECONDITIONS, conditional
 from chassis.problems import CORRELATION_HEADER
 from chassis.readiness import OK, Check, Readiness
 from chassis.web import DIGEST_HEADER, caller, correlation_id, idempotency_key, request_digest
@@ -20,7 +21,7 @@ from gateway_app.waiting import Waiting, Wish, seconds_to_wait, state_in
 HEALTH_TIMEOUT = 1.0
 
 #: What of a client's request reaches the service, by its name in the WSGI environment.
-_PASSED_ON = (("CONTENT_TYPE", "Content-Type"), ("HTTP_ACCEPT", "Accept"), ("HTTP_IF_MATCH", "If-Match"))
+_PASSED_ON = (("CONTENT_TYPE", "Content-Type"), ("HTTP_ACCEPT", "Accept"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def forwarding(route: Route) -> Callable[..., Response]:
             answer = door().waiting.hold(answer, wish, {CORRELATION_HEADER: correlation_id()})
         return Finished(answer.body, answer.status, answer.headers)
 
-    return view
+    return view if route.creates else conditional(view)  # what the service makes of it, the service says
 
 
 def wish_of(route: Route, ids: dict[str, object], answer: Answer) -> Wish | None:
@@ -80,6 +81,8 @@ def inner_request(route: Route, identity: dict[str, str] | None = None) -> Reque
     """The request as the service gets it: only the headers that it needs, none that belong to the connection."""
     environment = request.environ
     headers = {name: environment[key] for key, name in _PASSED_ON if environment.get(key)}
+    preconditions = {name: environment[key] for key, name in PRECONDITIONS.items() if key in environment}
+    headers.update(preconditions)
     headers[CORRELATION_HEADER] = correlation_id()
     if identity:
         headers.update(identity)
@@ -92,7 +95,7 @@ def inner_request(route: Route, identity: dict[str, str] | None = None) -> Reque
         request.get_data() or None,
         reads=route.reads,
         # With a precondition the second copy may be refused for what the first one did.
-        repeatable=route.reads or (repeatable and "If-Match" not in headers),
+        repeatable=route.reads or (repeatable and not preconditions),
     )
 
 

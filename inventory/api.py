@@ -7,12 +7,13 @@ from flask import url_for
 from marshmallow import RAISE
 
 from chassis.blueprints import Blueprint
+from chassis.conditions import check_version, conditional, etag
 from chassis.database import transaction
 from chassis.documents import IDEMPOTENCY_KEY, IF_MATCH, REPLAYED, text_header
 from chassis.errors import Stale
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
-from chassis.web import check_version, database, etag, request_key
+from chassis.web import database, request_key
 from inventory import queries, schemas, service
 from inventory.errors import IllegalTransition, InsufficientStock, ProductNotFound, SkuTaken
 from inventory.messages import Line
@@ -64,6 +65,7 @@ def show_product(product_id: UUID) -> Answer:
 @blueprint.arguments(schemas.ProductChanges)
 @blueprint.response(200, schemas.Product, example=schemas.PRODUCT, headers=_ETAG)
 @refuses(blueprint, ProductNotFound, IllegalTransition, Stale)
+@conditional
 def change_product(body: dict[str, Any], product_id: UUID) -> Answer:
     """Change price, status or texts
 

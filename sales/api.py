@@ -8,6 +8,7 @@ from flask import current_app, url_for
 from marshmallow import RAISE
 
 from chassis.blueprints import Blueprint
+from chassis.conditions import check_version, conditional, etag
 from chassis.database import transaction
 from chassis.documents import IDEMPOTENCY_KEY, IF_MATCH, REPLAYED
 from chassis.errors import Stale
@@ -15,7 +16,7 @@ from chassis.group_commit import GroupCommit
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
 from chassis.reading import ReadTogether
-from chassis.web import check_version, correlation_id, database, etag, request_key
+from chassis.web import correlation_id, database, request_key
 from sales import queries, schemas, service
 from sales.errors import (
     CustomerNotFound,
@@ -81,6 +82,7 @@ def show_events(order_id: UUID) -> Any:
 @blueprint.response(202, schemas.OrderOut, example=schemas.ORDER, description="asked for")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.ORDER, description="it is that already")
 @refuses(blueprint, OrderNotFound, IllegalTransition, Stale)
+@conditional
 def change_status(wanted: Mapping[str, str], order_id: UUID) -> Answer:
     """Cancel an order, or move its parcel on
 
@@ -101,6 +103,7 @@ def change_status(wanted: Mapping[str, str], order_id: UUID) -> Answer:
 @blueprint.response(202, schemas.OrderOut, example=schemas.CANCELLING, description="under way")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.CANCELLED, description="it is cancelled already")
 @refuses(blueprint, OrderNotFound, IllegalTransition, Stale)
+@conditional
 def cancel_order(why: Mapping[str, str | None], order_id: UUID) -> Answer:
     """Cancel an order, at any moment before its parcel leaves
 

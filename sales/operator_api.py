@@ -7,11 +7,12 @@ from uuid import UUID
 from marshmallow import RAISE
 
 from chassis.blueprints import Blueprint
+from chassis.conditions import check_version, conditional, etag
 from chassis.database import transaction
 from chassis.documents import IF_MATCH
 from chassis.errors import Stale
 from chassis.openapi import refuses
-from chassis.web import check_version, correlation_id, database, etag
+from chassis.web import correlation_id, database
 from sales import faults, operator_schemas, queries, schemas, service
 from sales.errors import (
     AlreadySettled,
@@ -87,6 +88,7 @@ def drop_message(why: Mapping[str, str], message_id: str) -> Any:
 @blueprint.response(202, schemas.OrderOut, example=schemas.ORDER, description="its chain was sent again")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.ORDER, description="nothing was under way")
 @refuses(blueprint, OrderNotFound, NothingToResume, Stale)
+@conditional
 def resume_order(why: Mapping[str, Any], order_id: UUID) -> Answer:
     """Let an order go on that needed attention
 
@@ -103,6 +105,7 @@ def resume_order(why: Mapping[str, Any], order_id: UUID) -> Answer:
 @blueprint.response(202, schemas.OrderOut, example=schemas.CANCELLING, description="under way")
 @blueprint.alt_response(200, schema=schemas.OrderOut, example=schemas.CANCELLED, description="it is cancelled already")
 @refuses(blueprint, OrderNotFound, IllegalTransition, Stale)
+@conditional
 def compensate_order(why: Mapping[str, str], order_id: UUID) -> Answer:
     """Give up on an order
 

@@ -59,6 +59,21 @@ def test_every_route_of_a_service_is_in_its_document(service: str, documents: di
     assert set(operations(documents[service])) == routes
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_if_match_is_documented_for_the_changes_that_judge_it_and_for_no_others(
+    service: str, documents: dict[str, Any]
+) -> None:
+    app = app_of(service)
+    judged = {
+        f"{method} {template(rule.rule)}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if getattr(app.view_functions[rule.endpoint], "conditional", False)
+    }
+    assert judged == {each for each, found in operations(documents[service]).items() if "If-Match" in headers(found)}
+    assert judged
+
+
 def test_every_public_route_is_documented_and_nothing_else_but_health(public: dict[str, Any]) -> None:
     routes = {f"{each.method} {template(each.path)}" for each in ROUTES}
     assert set(operations(public)) == routes | {"GET /health", "GET /health/live", "GET /health/ready"}

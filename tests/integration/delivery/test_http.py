@@ -119,8 +119,10 @@ class TestDispatch:
 
         assert UUID(delivery["id"]).version == 7
         assert str(serial) not in {str(each) for each in delivery.values()}
-        for name in (delivery["id"], delivery["id"].upper(), serial, f"00{serial}"):
+        for name in (delivery["id"], delivery["id"].upper(), serial):
             assert client.get(f"/deliveries/{name}").json == delivery, name
+        for name in (f"0{serial}", f"+{serial}", "%D9%A1", "%EF%BC%91", "1_0", "9" * 19, "9" * 5_000):
+            assert client.get(f"/deliveries/{name}").status_code == 404, name
 
     def test_what_a_worker_of_the_release_before_inserts_is_shown_with_a_uuid_too(
         self, client: FlaskClient, delivery_sessions: Sessions

@@ -47,7 +47,6 @@ def test_a_request_reaches_its_service_with_the_headers_that_it_needs_and_no_oth
         json=ORDER,
         headers={
             "X-Request-ID": "abc-1",
-            "If-Match": '"3"',
             "Cookie": "session=1",
             "Connection": "close, X-Private",
             "X-Private": "1",
@@ -59,10 +58,35 @@ def test_a_request_reaches_its_service_with_the_headers_that_it_needs_and_no_oth
     [seen] = sales.seen
     names = {name.lower() for name in seen.headers}
     assert seen.headers["X-Request-ID"] == "abc-1"
-    assert seen.headers["If-Match"] == '"3"'
     assert seen.headers["Content-Type"] == "application/json"
     assert json.loads(seen.body) == ORDER
     assert not names & {"cookie", "connection", "x-private", "x-request-digest", "prefer", "authorization"}
+
+
+@pytest.mark.parametrize("value", ['"3"', "*", "", "\xc3\xa9"])
+def test_a_precondition_reaches_the_service_that_judges_it_whatever_it_says(
+    client: FlaskClient, sales: Any, value: str
+) -> None:
+    order_id = str(uuid4())
+    sales.orders[order_id] = {"id": order_id, "status": "Cancelling"}
+    client.post(f"/orders/{order_id}/cancel", json={}, headers={"If-Match": value})
+    client.patch(f"/orders/{order_id}/status", json={"status": "Cancelled"}, headers={"If-Match": value})
+    assert [each.headers["If-Match"] for each in sales.seen] == [value, value]
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match", "If-Unmodified-Since"])
+def test_what_makes_a_row_has_no_preconditions(client: FlaskClient, sales: Any, header: str) -> None:
+    answer = client.post("/orders", json=ORDER, headers={header: "", "Idempotency-Key": str(uuid4())})
+    assert (answer.status_code, answer.json["code"]) == (412, "precondition_not_supported")
+    assert sales.seen == []
+
+
+def test_a_client_that_has_the_newest_version_is_told_so(client: FlaskClient, sales: Any) -> None:
+    order_id = str(uuid4())
+    sales.answers[f"/orders/{order_id}"] = (304, {"ETag": '"2"'}, b"")
+    answer = client.get(f"/orders/{order_id}", headers={"If-None-Match": '"2"'})
+    assert (answer.status_code, answer.headers["ETag"], answer.data) == (304, '"2"', b"")
+    assert sales.seen[0].headers["If-None-Match"] == '"2"'
 
 
 def test_a_query_string_arrives_as_it_was_sent(client: FlaskClient, sales: Any) -> None:

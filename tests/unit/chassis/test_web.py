@@ -8,9 +8,10 @@ from flask.testing import FlaskClient
 from marshmallow import Schema, fields
 
 from chassis.blueprints import Blueprint
+from chassis.conditions import check_version, conditional, etag
 from chassis.errors import Conflict
 from chassis.settings import Settings
-from chassis.web import check_version, correlation_id, create_base_app, request_digest, request_key
+from chassis.web import correlation_id, create_base_app, request_digest, request_key
 
 
 class Lamp(Schema):
@@ -28,8 +29,17 @@ def client() -> FlaskClient:
 
     @routes.route("/version", methods=["GET"])
     def version() -> dict[str, str]:
-        check_version(3)
         return {"correlation_id": correlation_id()}
+
+    @routes.route("/thing", methods=["GET"])
+    def thing() -> tuple[dict[str, str], int, dict[str, str]]:
+        return {}, 200, {"ETag": etag(3)}
+
+    @routes.route("/thing", methods=["PATCH"])
+    @conditional
+    def change_thing() -> dict[str, str]:
+        check_version(3)
+        return {}
 
     @routes.route("/digest", methods=["POST"])
     def digest() -> dict[str, Any]:
@@ -70,8 +80,49 @@ def client() -> FlaskClient:
     ],
 )
 def test_a_request_for_another_version_is_refused(client: FlaskClient, if_match: str | None, status: int) -> None:
-    answer = client.get("/version", headers={} if if_match is None else {"If-Match": if_match})
+    for method in ("PATCH", "GET"):
+        answer = client.open("/thing", method=method, headers={} if if_match is None else {"If-Match": if_match})
+        assert answer.status_code == status, method
+
+
+@pytest.mark.parametrize("value", ["", '"3"', "*", "Wed, 21 Oct 2026 07:28:00 GMT"])
+@pytest.mark.parametrize(
+    ("method", "path", "header"),
+    [
+        *[
+            ("PATCH", "/thing", each)
+            for each in ("If-None-Match", "If-Unmodified-Since", "If-Modified-Since", "If-Range")
+        ],
+        *[("POST", "/digest", each) for each in ("If-Match", "If-None-Match", "If-Unmodified-Since")],
+    ],
+)
+def test_a_change_with_a_precondition_that_nobody_judges_is_refused(
+    client: FlaskClient, method: str, path: str, header: str, value: str
+) -> None:
+    answer = client.open(path, method=method, headers={header: value})
+    assert (answer.status_code, answer.json["code"]) == (412, "precondition_not_supported")
+    assert header in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "value", "status"),
+    [
+        *[("/thing", "If-None-Match", each, 304) for each in ('"3"', 'W/"3"', '"2", "3"', "*")],
+        *[("/thing", "If-None-Match", each, 200) for each in ('"2"', "", "3")],
+        *[("/version", "If-None-Match", each, 200) for each in ('"3"', "")],
+        ("/version", "If-None-Match", "*", 304),
+        ("/version", "If-Match", '"3"', 412),
+        ("/version", "If-Match", "*", 200),
+        ("/thing", "If-Unmodified-Since", "Wed, 21 Oct 2020 07:28:00 GMT", 200),
+        ("/thing", "If-Modified-Since", "Wed, 21 Oct 2036 07:28:00 GMT", 200),
+    ],
+)
+def test_a_read_honours_what_its_client_has_already(
+    client: FlaskClient, path: str, header: str, value: str, status: int
+) -> None:
+    answer = client.get(path, headers={header: value})
     assert answer.status_code == status
+    assert status != 304 or (answer.data, answer.headers.get("ETag")) == (b"", '"3"' if path == "/thing" else None)
 
 
 @pytest.mark.parametrize("given", ["trace-7", "a" * 128, "0af7:3.x_y"])
