@@ -32,6 +32,14 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def serial(text: str) -> int:
+    """The number of a row that this text spells, as a bigint holds it. Raises ValueError."""
+    number = whole(text)
+    if not 0 <= number < 2**63:
+        raise ValueError("not a number of a row")
+    return number
+
+
 def decimal(text: str) -> Decimal:
     """The number that this text spells, with or without a fraction. Raises ValueError."""
     if len(text) > LONGEST or not _DECIMAL.fullmatch(text):

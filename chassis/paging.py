@@ -13,6 +13,8 @@ from chassis.errors import Invalid
 
 #: The most rows of one page.
 LARGEST_PAGE = 100
+#: The most characters of text in a page of rows that can be long, one row at least.
+HEAVIEST_PAGE = 200_000
 
 
 def write_cursor(*position: Any) -> str:
@@ -40,8 +42,20 @@ def _storable(value: str) -> str:
     return value
 
 
-def page(rows: Sequence[Any], limit: int, cursor_of: Callable[[Any], str]) -> dict[str, Any]:
-    """One page out of ``limit + 1`` rows: ``{"items", "next_cursor"}``; the extra row says that there is more."""
-    more = len(rows) > limit
-    shown = list(rows[:limit])
-    return {"items": shown, "next_cursor": cursor_of(shown[-1]) if more else None}
+def page(
+    rows: Sequence[Any],
+    limit: int,
+    cursor_of: Callable[[Any], str],
+    weight: Callable[[Any], int] = lambda _row: 0,
+) -> dict[str, Any]:
+    """One page out of ``limit + 1`` rows: ``{"items", "next_cursor"}``; a row beyond the page says that there is more.
+
+    ``weight`` (in characters) is for rows of which a hundred can be too much: their page ends where it is full.
+    """
+    shown, room = list(rows[:limit]), HEAVIEST_PAGE
+    for number, row in enumerate(shown):
+        room -= weight(row)
+        if room < 0 and number:
+            shown = shown[:number]
+            break
+    return {"items": shown, "next_cursor": cursor_of(shown[-1]) if len(rows) > len(shown) else None}

@@ -10,17 +10,24 @@ from sqlalchemy.orm import Session
 from chassis.notation import moment
 from chassis.paging import page, read_cursor, write_cursor
 from delivery.errors import DeliveryNotFound
-from delivery.models import DeliveryId, deliveries, delivery_logs, named
+from delivery.models import DeliveryId, deliveries, named
 
 _BY_ID = text("SELECT * FROM deliveries WHERE id = ANY(CAST(:ids AS bigint[]))")
-_LOGS = text("SELECT * FROM delivery_logs WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY id")
+#: So many of its log's entries are shown with a delivery, the newest.
+SHOWN_ENTRIES = 100
+_LOGS = text("""
+    SELECT entry.* FROM unnest(CAST(:ids AS bigint[])) AS asked (id) CROSS JOIN LATERAL (
+        SELECT * FROM delivery_logs WHERE delivery_id = asked.id ORDER BY id DESC LIMIT :most
+    ) AS entry
+    ORDER BY entry.id
+""")
 
 
 def find_deliveries(session: Session, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """Deliveries by serial, each with its log, oldest entry first; unknown serials are missing."""
+    """Deliveries by serial, each with the newest of its log, oldest entry first; unknown serials are missing."""
     wanted = {"ids": list(ids)}
     found = {row.id: {**row._mapping, "log": []} for row in session.execute(_BY_ID, wanted)}
-    for entry in session.execute(_LOGS, wanted).mappings():
+    for entry in session.execute(_LOGS, {**wanted, "most": SHOWN_ENTRIES}).mappings():
         found[entry["delivery_id"]]["log"].append(entry)
     return found
 
@@ -34,12 +41,12 @@ def existing(session: Session, names: Collection[DeliveryId]) -> set[DeliveryId]
 
 
 def find_delivery(session: Session, delivery_id: DeliveryId) -> dict[str, Any]:
-    """One delivery and its log, oldest entry first. Raises DeliveryNotFound."""
+    """One delivery and the newest of its log, oldest entry first. Raises DeliveryNotFound."""
     return _with_log(session, named([delivery_id]), f"There is no delivery {delivery_id}.")
 
 
 def find_delivery_of_order(session: Session, order_id: UUID) -> dict[str, Any]:
-    """The delivery of an order and its log, oldest entry first. Raises DeliveryNotFound."""
+    """The delivery of an order and the newest of its log, oldest entry first. Raises DeliveryNotFound."""
     return _with_log(session, deliveries.c.order_id == order_id, f"Order {order_id} has no delivery.")
 
 
@@ -83,7 +90,5 @@ def _with_log(session: Session, condition: ColumnElement[bool], absent: str) -> 
     delivery = session.execute(select(deliveries).where(condition)).one_or_none()
     if delivery is None:
         raise DeliveryNotFound(absent)
-    log = session.execute(
-        select(delivery_logs).where(delivery_logs.c.delivery_id == delivery.id).order_by(delivery_logs.c.id)
-    )
+    log = session.execute(_LOGS, {"ids": [delivery.id], "most": SHOWN_ENTRIES})
     return {**delivery._mapping, "log": log.mappings().all()}

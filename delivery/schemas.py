@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from chassis.fields import Body, Count, Id, Moment, Text
 from chassis.paging import LARGEST_PAGE
+from delivery.queries import SHOWN_ENTRIES
 from delivery.status import DeliveryStatus
 
 DELIVERY_ID = "01920f3e-7f02-7c11-8d46-02a7b3c4d5e6"
@@ -53,7 +54,11 @@ class DeliverySummary(Schema):
 class Delivery(DeliverySummary):
     """A delivery and its log, oldest entry first. ``version`` counts moves and is the ETag."""
 
-    log = fields.List(fields.Nested(LogEntry), required=True)
+    log = fields.List(
+        fields.Nested(LogEntry),
+        required=True,
+        metadata={"description": f"the newest {SHOWN_ENTRIES} entries, oldest first"},
+    )
 
 
 class DeliveryPage(Schema):

@@ -104,7 +104,9 @@ def list_products(
         behind = tuple_(*keys)
         query = query.where(behind < tuple_(*position) if descending else behind > tuple_(*position))
     rows = session.execute(query).all()
-    return page(rows, limit, lambda row: write_cursor(sort, getattr(row, name), row.id))
+    return page(
+        rows, limit, lambda row: write_cursor(sort, getattr(row, name), row.id), lambda row: len(row.description)
+    )
 
 
 def _filtered(status: str | None = None, sku: str | None = None, q: str | None = None) -> Select[Any]:

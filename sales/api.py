@@ -55,7 +55,10 @@ def place_order(draft: Mapping[str, Any]) -> Answer:
 @blueprint.arguments(schemas.OrderFilters, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.OrderPage, example={"items": [schemas.ORDER], "next_cursor": None})
 def list_orders(filters: Mapping[str, Any]) -> Any:
-    """Orders, newest first unless asked otherwise"""
+    """Orders, newest first unless asked otherwise
+
+    Each comes with the first of its lines and `items_count`; `GET /orders/{order_id}` has all of them.
+    """
     with transaction(database()) as session:
         return queries.list_orders(session, filters)
 
@@ -69,12 +72,13 @@ def show_order(order_id: UUID) -> Answer:
 
 
 @blueprint.get("/orders/<uuid:order_id>/events")
+@blueprint.arguments(schemas.EventsQuery, location="query", unknown=RAISE)
 @blueprint.response(200, schemas.Timeline, example={"items": [schemas.EVENT], "next_cursor": None})
 @refuses(blueprint, OrderNotFound)
-def show_events(order_id: UUID) -> Any:
-    """An order's timeline: what happened, when, by whom and why"""
+def show_events(filters: Mapping[str, Any], order_id: UUID) -> Any:
+    """An order's timeline: what happened, when, by whom and why, oldest first"""
     with transaction(database()) as session:
-        return {"items": queries.events_of(session, order_id), "next_cursor": None}
+        return queries.list_events(session, order_id, filters)
 
 
 @blueprint.put("/orders/<uuid:order_id>/status")

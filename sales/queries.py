@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Text, cast, func, select,
 from sqlalchemy.orm import Session
 
 from chassis.causes import without_values
-from chassis.notation import moment
+from chassis.notation import moment, serial
 from chassis.paging import page, read_cursor, write_cursor
 from sales.attention import SENTENCES, attentions, cause_noted
 from sales.errors import CustomerNotFound, MessageNotFound, OrderNotFound
@@ -17,7 +17,6 @@ from sales.models import (
     customers,
     folded,
     order_events,
-    order_items,
     orders,
     quarantine,
     quarantine_actions,
@@ -54,15 +53,30 @@ def orders_with_items(session: Session | Connection, order_ids: Sequence[UUID]) 
     return [found.get(name) or OrderNotFound(each) for name, each in zip(asked, order_ids, strict=True)]
 
 
-def with_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """These orders, each with its lines in the order in which they were given, and why it is what it is."""
+#: So many of its lines an order has in a list: a hundred orders of a thousand lines would be 12 MB.
+LISTED_LINES = 10
+
+_FIRST_ITEMS = text("""
+    SELECT asked.id AS order_id, first.*
+    FROM unnest(CAST(:ids AS uuid[])) AS asked (id) CROSS JOIN LATERAL (
+        SELECT id, product_id, product_name, quantity, price, count(*) OVER () AS items_count
+        FROM order_items WHERE order_id = asked.id ORDER BY id LIMIT :most
+    ) AS first
+    ORDER BY first.id
+""")
+
+
+def with_first_items(session: Session, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """These orders, each with the first of its lines in the order in which they were given, how many it has in all
+    (``items_count``), and why it is what it is."""
     items: dict[UUID, list[Any]] = {row.id: [] for row in rows}
-    found = session.execute(
-        select(order_items).where(order_items.c.order_id.in_(list(items))).order_by(order_items.c.id)
-    )
-    for item in found:
+    for item in session.execute(_FIRST_ITEMS, {"ids": list(items), "most": LISTED_LINES}):
         items[item.order_id].append(item)
-    return [{**order, "items": items[order["id"]]} for order in _explained(session, rows)]
+    explained = []
+    for order in _explained(session, rows):
+        lines = items[order["id"]]
+        explained.append({**order, "items": lines, "items_count": lines[0].items_count if lines else 0})
+    return explained
 
 
 def _explained(session: Session | Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
@@ -91,7 +105,7 @@ def _reason_details(session: Session | Connection, order_ids: list[UUID]) -> dic
 
 
 def list_orders(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
-    """A page of orders: ``{"items", "next_cursor"}``.
+    """A page of orders, each with the first of its lines: ``{"items", "next_cursor"}``.
 
     Filters: status, customer_id, needs_attention, created_after (inclusive), created_before (exclusive), sort
     (``created_at`` or ``-created_at``), limit, cursor. Raises Invalid for a cursor that is none.
@@ -113,17 +127,20 @@ def list_orders(session: Session, filters: Mapping[str, Any]) -> dict[str, Any]:
     query = query.order_by(*(each.desc() if newest_first else each.asc() for each in columns))
     rows = session.execute(query).all()
     listed = page(rows, filters["limit"], lambda row: write_cursor(row.created_at.isoformat(), row.id))
-    return {**listed, "items": with_items(session, listed["items"])}
+    return {**listed, "items": with_first_items(session, listed["items"])}
 
 
-def events_of(session: Session, order_id: UUID) -> list[dict[str, Any]]:
-    """An order's timeline, oldest first. Raises OrderNotFound."""
-    found = session.execute(
-        select(order_events).where(order_events.c.order_id == order_id).order_by(order_events.c.id)
-    ).all()
-    if not found:
-        raise OrderNotFound(order_id)
-    return [_readable(event) for event in found]
+def list_events(session: Session, order_id: UUID, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of an order's timeline, oldest first: ``{"items", "next_cursor"}``. Raises OrderNotFound, Invalid."""
+    query = select(order_events).where(order_events.c.order_id == order_id)
+    if filters.get("cursor"):
+        (seen,) = read_cursor(filters["cursor"], serial)
+        query = query.where(order_events.c.id > seen)
+    rows = session.execute(query.order_by(order_events.c.id).limit(filters["limit"] + 1)).all()
+    if not rows:
+        order_with_items(session, order_id)  # behind the last event of an order there is nothing more
+    found = page(rows, filters["limit"], lambda row: write_cursor(row.id))
+    return {**found, "items": [_readable(event) for event in found["items"]]}
 
 
 def _readable(event: Row[Any]) -> dict[str, Any]:
@@ -178,7 +195,12 @@ def list_quarantine(session: Session, filters: Mapping[str, Any]) -> dict[str, A
         seen = tuple_(*read_cursor(filters["cursor"], moment, str))
         query = query.where(tuple_(quarantine.c.last_seen, quarantine.c.message_id) < seen)
     rows = session.execute(query).all()
-    found = page(rows, filters["limit"], lambda row: write_cursor(row.last_seen.isoformat(), row.message_id))
+    found = page(
+        rows,
+        filters["limit"],
+        lambda row: write_cursor(row.last_seen.isoformat(), row.message_id),
+        lambda row: len(row.reason),
+    )
     return {**found, "items": [_without_values(row) for row in found["items"]]}
 
 

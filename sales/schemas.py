@@ -5,6 +5,7 @@ from marshmallow import Schema, fields, validate
 from chassis.fields import Body, Count, Id, Mail, Moment, Money, Several, Text, WholeNumber
 from chassis.paging import LARGEST_PAGE
 from sales.attention import Cause
+from sales.queries import LISTED_LINES
 from sales.status import OrderStatus
 from sales.timeline import Kind
 
@@ -41,6 +42,7 @@ ORDER = {
     "version": 3,
     "created_at": "2026-11-22T10:00:00.120000+00:00",
     "updated_at": "2026-11-22T10:00:00.251000+00:00",
+    "items_count": 1,
     "items": [ITEM],
 }
 #: The same order as it is answered, before the catalogue has named its prices.
@@ -172,7 +174,15 @@ class OrderOut(Schema):
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
-    items = fields.List(fields.Nested(ItemOut), required=True)
+    items_count = fields.Function(
+        lambda order: order.get("items_count", len(order["items"])),
+        metadata={"type": "integer", "example": 1, "description": "how many lines it has"},
+    )
+    items = fields.List(
+        fields.Nested(ItemOut),
+        required=True,
+        metadata={"description": f"all of them; in a list of orders the first {LISTED_LINES}"},
+    )
 
 
 class OrderPage(Schema):
@@ -223,6 +233,12 @@ class StatusIn(Body):
     )
 
 
+class EventsQuery(PageQuery):
+    """Which page of a timeline: nearly all have one."""
+
+    limit = Count(least=1, most=LARGEST_PAGE, load_default=LARGEST_PAGE)
+
+
 class CancelIn(Body):
     """Why an order is cancelled."""
 
@@ -246,7 +262,7 @@ class EventOut(Schema):
 
 
 class Timeline(Schema):
-    """All that has happened to an order, oldest first."""
+    """What has happened to an order, oldest first, and where the list goes on."""
 
     items = fields.List(fields.Nested(EventOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True, metadata={"description": "null: it is one page"})
+    next_cursor = fields.String(required=True, allow_none=True, metadata=_NEXT_CURSOR)

@@ -43,9 +43,11 @@ def headline(order: Order) -> str:
 def row(order: Order) -> str:
     """An order in a list."""
     total = f"{order['total_amount']} {order['currency']}" if order["total_amount"] is not None else "-"
+    count = order.get("items_count", len(order["items"]))
+    lines = f"{count} line" if count == 1 else f"{count} lines"
     why = f"  {order['reason']}: {order['reason_detail']}" if order["reason"] else ""
     flag = f"  NEEDS ATTENTION: {order['attention_reason']}" if order["needs_attention"] else ""
-    return f"{order['id']}  {moment(order['created_at'])}  {order['status']:<16} {total:>16}{why}{flag}"
+    return f"{order['id']}  {moment(order['created_at'])}  {order['status']:<16} {total:>16}  {lines}{why}{flag}"
 
 
 def happened(event: Event, began: str) -> str:

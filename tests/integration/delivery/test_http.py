@@ -112,6 +112,15 @@ class TestDispatch:
         assert (answer.outcome, answer.delivery_status, answer.delivery_version) == ("ok", "PENDING", 1)
         assert client.get(f"/deliveries/{before['id']}").json == before
 
+    def test_of_a_long_log_the_newest_entries_are_shown(
+        self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
+    ) -> None:
+        noted = "INSERT INTO delivery_logs (delivery_id, status, notes) SELECT id, 'FAILED', n FROM deliveries, "
+        with transaction(delivery_sessions) as session:
+            session.execute(text(noted + "generate_series(1, 250) AS n WHERE public_id = :id"), {"id": delivery["id"]})
+        shown = client.get(f"/deliveries/{delivery['id']}").json["log"]
+        assert [each["notes"] for each in shown] == [str(each) for each in range(151, 251)]
+
     def test_a_delivery_is_shown_with_a_uuid_and_found_by_that_and_by_its_serial(
         self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
     ) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import event, text
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
+from chassis.paging import write_cursor
 from sales import queries, service
 from tests.integration.sales.conftest import Shop
 
@@ -55,6 +56,45 @@ def pages(shop: Shop, **query: Any) -> list[list[str]]:
 def register(shop: Shop, email: str) -> str:
     """A customer with this address; its id."""
     return str(shop.http.post("/customers", json={"name": "Ada", "email": email, "address": "x"}).json["id"])
+
+
+class TestLongOrders:
+    def test_a_list_shows_the_first_lines_and_how_many_there_are(self, shop: Shop) -> None:
+        long, short = (shop.http.post("/orders", json=shop.draft(*range(1, most + 1))).json for most in (1_000, 2))
+
+        answer = shop.http.get("/orders", query_string={"customer_id": shop.customer["id"]})
+
+        [second, first] = answer.json["items"]
+        assert [each["quantity"] for each in first["items"]] == list(range(1, 11))
+        assert [each["quantity"] for each in second["items"]] == [1, 2]
+        assert (
+            (first["items_count"], second["items_count"]) == (long["items_count"], short["items_count"]) == (1_000, 2)
+        )
+        assert len(answer.data) < 5_000
+        whole = shop.order(long)
+        assert (len(whole["items"]), whole["items_count"]) == (1_000, 1_000)
+
+    def test_a_timeline_has_pages(self, shop: Shop) -> None:
+        order = shop.place()
+        noted = "INSERT INTO order_events (order_id, kind, number, actor) SELECT :id, 'resumed', n, 'ada' FROM "
+        with transaction(shop.sessions) as session:
+            session.execute(text(noted + "generate_series(1, 249) AS n"), {"id": order["id"]})
+
+        found, cursor = [], None
+        for size in (100, 100, 50):
+            page = shop.http.get(f"/orders/{order['id']}/events", query_string={"cursor": cursor}).json
+            assert len(page["items"]) == size
+            found += [each["number"] for each in page["items"]]
+            cursor = page["next_cursor"]
+        assert (found, cursor) == ([0, *range(1, 250)], None)
+        beyond = write_cursor(2**63 - 1)
+        assert shop.http.get(f"/orders/{order['id']}/events?cursor={beyond}").json["items"] == []
+        assert shop.http.get(f"/orders/{uuid7()}/events").status_code == 404
+
+    @pytest.mark.parametrize("number", ["-1", str(2**63), "1e3", "x", "1_0"])
+    def test_a_cursor_that_no_row_can_have_is_refused(self, shop: Shop, number: str) -> None:
+        answer = shop.http.get(f"/orders/{shop.place()['id']}/events?cursor={write_cursor(number)}")
+        assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "cursor")
 
 
 class TestOrders:

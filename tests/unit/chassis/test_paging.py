@@ -65,3 +65,19 @@ def test_what_no_column_can_be_compared_with_is_no_cursor(kind: Callable[[str], 
 @pytest.mark.parametrize(("rows", "shown", "cursor"), [("", "", None), ("ab", "ab", None), ("abc", "ab", "b")])
 def test_one_row_too_many_says_that_there_is_more(rows: str, shown: str, cursor: str | None) -> None:
     assert page(list(rows), 2, str) == {"items": list(shown), "next_cursor": cursor}
+
+
+@pytest.mark.parametrize(
+    ("weights", "shown", "more"),
+    [
+        ([9, 9, 9], 3, False),
+        ([60_000] * 3, 3, False),
+        ([60_000] * 4, 3, True),
+        ([300_000, 1], 1, True),
+        ([300_000], 1, False),
+    ],
+)
+def test_a_page_of_long_rows_ends_where_it_is_full(weights: list[int], shown: int, more: bool) -> None:
+    found = page(list(enumerate(weights)), 100, lambda row: str(row[0]), lambda row: int(row[1]))
+    assert len(found["items"]) == shown
+    assert found["next_cursor"] == (str(shown - 1) if more else None)
