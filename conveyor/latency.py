@@ -13,6 +13,7 @@ from conveyor.client import Gateway
 from conveyor.order.follow import follow
 from conveyor.own_stack import system
 from conveyor.parallel import progress
+from conveyor.ranges import WholeRange
 from conveyor.terminal import say, say_json
 
 #: Orders of each kind that are not counted: connections are opened and modules imported.
@@ -33,7 +34,7 @@ class Measured:
 
 
 @click.command()
-@click.option("--orders", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Of each kind.")
+@click.option("--orders", type=WholeRange(1, 10_000), default=100, show_default=True, help="Of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def latency(context: click.Context, orders: int, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from chassis.errors import ConveyorError
+from conveyor.ranges import WholeRange
 from conveyor.target import target
 from conveyor.terminal import say
 
@@ -29,7 +30,7 @@ class NoLogs(ConveyorError):
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=10, show_default=True, help="Of each log, the last.")
+@click.option("-n", "--lines", type=WholeRange(min=0), default=10, show_default=True, help="Of each log, the last.")
 def logs(names: tuple[str, ...], follow: bool, lines: int) -> None:
     """Show the logs of the processes that `conveyor run` has started, or of those with NAME only.
 

@@ -61,7 +61,7 @@ def run() -> None:
 @click.option("--all", "settled", is_flag=True, help="Include messages that were replayed or dropped.")
 @click.option("--order", "order_id", metavar="ID", type=click.UUID, help="Only messages about this order.")
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many to show, newest first."
+    "--limit", type=WholeRange(1, 10_000), default=100, show_default=True, help="How many to show, newest first."
 )
 @AsJson
 def list_(settled: bool, limit: int, order_id: UUID | None, as_json: bool) -> None:

@@ -13,6 +13,7 @@ import structlog
 from chassis.logs import configure_logs
 from chassis.settings import Settings
 from conveyor import SERVICES
+from conveyor.ranges import WholeRange
 from conveyor.target import join
 
 log = structlog.get_logger()
@@ -21,7 +22,7 @@ log = structlog.get_logger()
 @click.command()
 @click.argument("service", type=click.Choice(SERVICES))
 @click.option("--queues", help="Only these of the service's queues, separated by commas.")
-@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes to start.")
+@click.option("--concurrency", type=WholeRange(1, 64), default=1, show_default=True, help="Processes to start.")
 @click.option("--events/--no-events", default=False, help="Send task events, which Flower shows. Costs throughput.")
 @click.option("--name", help="The worker's name in Flower.  [default: the service and the process id]")
 def worker(service: str, queues: str | None, concurrency: int, events: bool, name: str | None) -> None:

@@ -18,23 +18,24 @@ from conveyor.bench.printing import report
 from conveyor.bench.run import Bench, Document, Options, say
 from conveyor.bench.shop import Shop
 from conveyor.own_stack import PLACES, is_there, system
+from conveyor.ranges import WholeRange
 from conveyor.terminal import say_json
 
 
 @click.command(short_help="Measure how fast it is, and check that the answers were right.")
 @click.argument("names", metavar="[PART...]", nargs=-1)
-@click.option("--orders", default=20_000, show_default=True, type=click.IntRange(1), help="Of an ordinary load.")
-@click.option("--clients", default=32, show_default=True, type=click.IntRange(1, 500), help="At once.")
-@click.option("--lines", default=2, show_default=True, type=click.IntRange(1, 100), help="Of an order.")
-@click.option("--products", default=1_000, show_default=True, type=click.IntRange(2, 1_000), help="To choose from.")
-@click.option("--seeded", default=1_000_000, show_default=True, type=click.IntRange(1), help="Orders put in by SQL.")
-@click.option("--naive-orders", default=5_000, show_default=True, type=click.IntRange(1), help="Of its ordinary load.")
+@click.option("--orders", default=20_000, show_default=True, type=WholeRange(1), help="Of an ordinary load.")
+@click.option("--clients", default=32, show_default=True, type=WholeRange(1, 500), help="At once.")
+@click.option("--lines", default=2, show_default=True, type=WholeRange(1, 100), help="Of an order.")
+@click.option("--products", default=1_000, show_default=True, type=WholeRange(2, 1_000), help="To choose from.")
+@click.option("--seeded", default=1_000_000, show_default=True, type=WholeRange(1), help="Orders put in by SQL.")
+@click.option("--naive-orders", default=5_000, show_default=True, type=WholeRange(1), help="Of its ordinary load.")
 @click.option(
     "--book",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The order book to replay.  [default: the one beside BASELINE, else a small one]",
 )
-@click.option("--runs", default=3, show_default=True, type=click.IntRange(1, 100), help="Of each revision (compare).")
+@click.option("--runs", default=3, show_default=True, type=WholeRange(1, 100), help="Of each revision (compare).")
 @click.option(
     "--second", metavar="NAME=VALUE", multiple=True, help="A setting of the second alone (compare); repeatable."
 )

@@ -7,15 +7,16 @@ from typing import Any
 import click
 
 from chassis.settings import settings
+from conveyor.ranges import NumberRange, WholeRange
 from conveyor.terminal import say
 
 
 @click.command(short_help="Torment a stack of its own and prove that nothing is lost or doubled.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same schedule and the same orders.")
 @click.option(
-    "--minutes", default=10.0, show_default=True, type=click.FloatRange(0.5, 600), help="How long it is tormented."
+    "--minutes", default=10.0, show_default=True, type=NumberRange(0.5, 600), help="How long it is tormented."
 )
-@click.option("--orders", default=2_000, show_default=True, type=click.IntRange(1), help="Spread over that time.")
+@click.option("--orders", default=2_000, show_default=True, type=WholeRange(1), help="Spread over that time.")
 @click.option("--dry-run", is_flag=True, help="Print the schedule and end.")
 @click.pass_context
 def chaos(context: click.Context, seed: int, minutes: float, orders: int, dry_run: bool) -> None:

@@ -10,6 +10,7 @@ from conveyor.order import shown
 from conveyor.order.compensate import compensate
 from conveyor.order.follow import OPEN, follow
 from conveyor.order.resume import resume
+from conveyor.ranges import NumberRange, WholeRange
 from conveyor.shop.naming import Item, Price, customer_id, lines
 from conveyor.shop.options import (
     After,
@@ -31,7 +32,7 @@ OrderId = click.argument("order_id", metavar="ID", type=click.UUID)
 Wait = click.option(
     "--wait",
     metavar="SECONDS",
-    type=click.IntRange(0, 30),
+    type=WholeRange(0, 30),
     default=0,
     show_default=True,
     help="Wait at most so long until the order has ended.",
@@ -133,7 +134,7 @@ def show(order_id: UUID, as_json: bool) -> None:
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     default=300.0,
     show_default=True,
     help="Give up after so long.",

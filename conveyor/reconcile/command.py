@@ -6,6 +6,7 @@ from contextlib import closing, nullcontext
 import click
 
 from conveyor.parallel import progress
+from conveyor.ranges import NumberRange
 from conveyor.target import target
 
 #: So many orders take long enough for people to want to see that something happens.
@@ -16,7 +17,7 @@ MANY = 50_000
 @click.option(
     "--settle",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     default=10.0,
     show_default=True,
     help="Look again after so long at orders that were moving.",

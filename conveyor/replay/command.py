@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from conveyor.ranges import NumberRange, WholeRange
 from conveyor.replay import run as replaying
 from conveyor.target import target
 
@@ -11,16 +12,16 @@ from conveyor.target import target
 @click.command(short_help="Send an order book through the gateway and watch every order to its end.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--run", metavar="NAME", help="Name of the run.  [default: the file's name]")
-@click.option("--concurrency", default=8, show_default=True, type=click.IntRange(1, 256), help="Requests at a time.")
+@click.option("--concurrency", default=8, show_default=True, type=WholeRange(1, 256), help="Requests at a time.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(min=0, min_open=True),
     help="Orders a second.  [default: as fast as --concurrency allows]",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Send only the first so many invoices.")
+@click.option("--limit", type=WholeRange(min=1), help="Send only the first so many invoices.")
 @click.option(
     "--stock",
-    type=click.IntRange(min=0),
+    type=WholeRange(min=0),
     help="Units of every product when the run begins.  [default: enough for the whole file]",
 )
 @click.option(
@@ -34,7 +35,7 @@ from conveyor.target import target
     metavar="SECONDS",
     default=300.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     help="Give up when no order has ended, or the gateway has been away, for so long.",
 )
 @click.pass_context

@@ -40,6 +40,8 @@ LONGEST_NAME = 200
 
 _WHOLE = re.compile(r"^(\d+)\.0$", re.ASCII)
 _NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)", re.ASCII)
+#: Thousands apart, in groups of three: what is grouped otherwise may be meant otherwise.
+_GROUPED = re.compile(r"-?[1-9]\d{0,2}((,\d{3})+(\.\d*)?|(\.\d{3})+,\d+)", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}", re.ASCII)
 
 
@@ -118,6 +120,8 @@ def words(text: str) -> str:
 def amount(text: str) -> Decimal | None:
     """A number as people write it: ``2.55``, ``1,250.00``, ``1.250,00``, ``2,55``, ``£2.55``. None where it is none."""
     text = text.strip().lstrip("£$€").strip()
+    if "," in text and not (_GROUPED.fullmatch(text) or _DECIMAL_COMMA.fullmatch(text)):
+        return None
     if "." in text and "," in text:
         thousands, decimal = (",", ".") if text.rfind(".") > text.rfind(",") else (".", ",")
         text = text.replace(thousands, "").replace(decimal, ".")

@@ -7,11 +7,12 @@ from uuid import UUID
 import click
 
 from chassis.errors import ConveyorError
+from chassis.notation import AMOUNT, whole
 from chassis.printable import printable
 from conveyor.client import JSON, Gateway
 
 #: An amount of money as the gateway takes it.
-_AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?")
+_AMOUNT = re.compile(AMOUNT)
 
 
 class NotFound(ConveyorError):
@@ -75,9 +76,12 @@ class Item(click.ParamType[tuple[str, int]]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         named, sign, quantity = value.rpartition("=")
-        if not sign or not named or not quantity.isascii() or not quantity.isdigit():
+        try:
+            if not sign or not named or (units := whole(quantity)) < 0:
+                raise ValueError
+        except ValueError:
             self.fail(f"{value!r} is not a product and a whole number of units, as in MUG-STONE=2", param, ctx)
-        return named, int(quantity)
+        return named, units
 
 
 class Amount(click.ParamType[str]):

@@ -8,6 +8,7 @@ from uuid import uuid4
 import click
 
 from conveyor.client import JSON, Gateway, Refused
+from conveyor.ranges import WholeRange
 from conveyor.target import target
 from conveyor.terminal import say
 
@@ -19,7 +20,7 @@ ANSWER_WITHIN = 15.0
 
 AsJson = click.option("--json", "as_json", is_flag=True, help="JSON, as the gateway has it.")
 Limit = click.option(
-    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many."
+    "--limit", metavar="N", type=WholeRange(min=1), default=20, show_default=True, help="At most so many."
 )
 After = click.option("--after", metavar="TIME", help="Made at this time or later; ISO 8601 with Z or an offset.")
 Before = click.option("--before", metavar="TIME", help="Made before this time.")

@@ -3,6 +3,7 @@
 import click
 
 from conveyor.client import JSON
+from conveyor.ranges import WholeRange
 from conveyor.shop import shown
 from conveyor.shop.naming import Amount, find_product
 from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once, telling_what_is_allowed
@@ -69,7 +70,7 @@ def show(named: str, as_json: bool) -> None:
 @click.option("--price", type=Amount(), required=True, help="Of one unit.")
 @click.option("--description", help="A text for customers.")
 @click.option(
-    "--stock", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Units that there are now."
+    "--stock", metavar="N", type=WholeRange(min=0), default=0, show_default=True, help="Units that there are now."
 )
 @click.option(
     "--status", type=click.Choice(STATUSES[:2]), default=STATUSES[0], show_default=True, help="inactive: not sold yet."

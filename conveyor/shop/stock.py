@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from conveyor.client import JSON
+from conveyor.ranges import WholeRange
 from conveyor.shop import shown
 from conveyor.shop.naming import Item, find_product, lines
 from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once
@@ -13,7 +14,7 @@ from conveyor.terminal import say, say_json
 
 #: The exit code of a question that was answered with no.
 NOT_AVAILABLE = 3
-_Units = click.IntRange(min=1)
+_Units = WholeRange(min=1)
 
 
 @click.group()
@@ -28,7 +29,7 @@ def stock() -> None:
 
 
 @stock.command("list", short_help="List the units in stock, the fewest first.")
-@click.option("--below", metavar="N", type=click.IntRange(min=1), help="Only products with fewer units than this.")
+@click.option("--below", metavar="N", type=WholeRange(min=1), help="Only products with fewer units than this.")
 @Limit
 @AsJson
 def list_(below: int | None, limit: int, as_json: bool) -> None:
@@ -79,9 +80,7 @@ def ledger(named: str, limit: int, as_json: bool) -> None:
 @Sku
 @click.option("--add", metavar="N", type=_Units, help="Units that came in.")
 @click.option("--remove", metavar="N", type=_Units, help="Units that are gone.")
-@click.option(
-    "--counted", metavar="N", type=click.IntRange(min=0), help="Units that there are; the difference is booked."
-)
+@click.option("--counted", metavar="N", type=WholeRange(min=0), help="Units that there are; the difference is booked.")
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @Key
 @AsJson
