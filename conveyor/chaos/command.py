@@ -12,7 +12,9 @@ from conveyor.terminal import say
 
 
 @click.command(short_help="Torment a stack of its own and prove that nothing is lost or doubled.")
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same schedule and the same orders.")
+@click.option(
+    "--seed", default=1, show_default=True, type=WholeRange(), help="Makes the same schedule and orders again."
+)
 @click.option(
     "--minutes", default=10.0, show_default=True, type=NumberRange(0.5, 600), help="How long it is tormented."
 )
