@@ -57,9 +57,9 @@ def orders_with_items(session: Session | Connection, order_ids: Sequence[UUID]) 
 LISTED_LINES = 10
 
 _FIRST_ITEMS = text("""
-    SELECT asked.id AS order_id, first.*
+    SELECT first.*
     FROM unnest(CAST(:ids AS uuid[])) AS asked (id) CROSS JOIN LATERAL (
-        SELECT id, product_id, product_name, quantity, price, count(*) OVER () AS items_count
+        SELECT order_items.*, count(*) OVER () AS items_count
         FROM order_items WHERE order_id = asked.id ORDER BY id LIMIT :most
     ) AS first
     ORDER BY first.id
