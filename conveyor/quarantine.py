@@ -14,6 +14,7 @@ from chassis.database import open_database
 from chassis.logs import configure_logs
 from conveyor.databases import asking
 from conveyor.destroying import Yes, require_consent
+from conveyor.ranges import WholeRange
 from conveyor.target import join, target
 from conveyor.terminal import say, say_json
 from sales import faults, queries
