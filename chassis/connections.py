@@ -1,15 +1,15 @@
 """The connections of a web process: who may keep one open without asking for anything, and for how long.
 
 A connection waits for its client (idle), sends a body, or has a request under way. What is idle is closed when its time
-is up, and the oldest first where there are too many; after them those go whose bodies have been coming for longest. A
-request under way, an event stream too, is never closed for others.
+is up. Where there are too many, the one goes that has kept the process waiting for longest: most often the oldest idle
+one. A request under way, an event stream too, is never closed for others.
 """
 
 import asyncio
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ class Sender:
 
     timeout: asyncio.Timeout
     refusal: Refused
+    since: float = field(default_factory=time.monotonic)
     size: int = 0
 
     def give_up(self) -> None:
@@ -96,15 +97,15 @@ class Connections:
         return self._taking_time + size / SLOWEST
 
     def _make_room(self) -> None:
-        """Close one: the oldest idle one, then the one whose body has been coming for longest."""
-        oldest = next(iter(self._idle))
-        newcomer_only = len(self._idle) == 1
-        if newcomer_only and self.sending:
-            sender = next(iter(self.sending))
-            self.sending.pop(sender).give_up()
-            return
-        del self._idle[oldest]
-        oldest.transport.abort()
+        """Close the one that has kept this process waiting for longest, for a request or for the rest of a body."""
+        idle, since = next(iter(self._idle.items()))
+        sender, sending = next(iter(self.sending.items()), (None, None))
+        if sender is not None and sending is not None and sending.since < since:
+            del self.sending[sender]
+            sending.give_up()
+        else:
+            del self._idle[idle]
+            idle.transport.abort()
 
 
 class Connection(HttpToolsProtocol):

@@ -47,9 +47,10 @@ def note(received: bytes, statuses: dict[str, int]) -> None:
 def hold(selector: selectors.DefaultSelector, drip: float | None, statuses: dict[str, int]) -> None:
     """Hold all until standard input ends; then say which statuses came first, and how many were closed."""
     closed, first_closed = 0, None
-    begun = dripped = time.monotonic()
+    begun = time.monotonic()
+    dripped: dict[socket.socket, float] = {}
     while True:
-        for key, _events in selector.select(1.0):
+        for key, _events in selector.select(0.05 if drip else 1.0):
             if key.fileobj is sys.stdin:
                 fate = {"closed": closed, "first_closed_after": first_closed, "statuses": statuses}
                 print(json.dumps(fate), flush=True)
@@ -66,11 +67,12 @@ def hold(selector: selectors.DefaultSelector, drip: float | None, statuses: dict
                 first_closed = first_closed or time.monotonic() - begun
                 selector.unregister(connection)
                 connection.close()
-        if drip is not None and time.monotonic() - dripped > drip:
-            dripped = time.monotonic()
-            for key in list(selector.get_map().values()):
-                if isinstance(key.fileobj, socket.socket):
-                    send_one_more(key.fileobj)
+        if drip is not None:
+            held = [key.fileobj for key in selector.get_map().values() if isinstance(key.fileobj, socket.socket)]
+            due = [each for each in held if dripped.get(each, begun) + drip < time.monotonic()]
+            for connection in due[: len(held) // 20]:  # spread: they did not all begin at one moment
+                dripped[connection] = time.monotonic()
+                send_one_more(connection)
 
 
 def send_one_more(connection: socket.socket) -> None:

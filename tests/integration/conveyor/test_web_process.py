@@ -411,6 +411,17 @@ def test_a_stream_is_not_idle_and_ends_when_the_process_stops(raw: Raw, stream: 
     assert served.closed_streams.acquire(timeout=10)
 
 
+@limited(connections=3)
+def test_who_has_just_been_answered_keeps_its_connection_while_bodies_do_not_come(raw: Raw) -> None:
+    slow = [raw("POST /echo HTTP/1.1\nHost: x\nContent-Length: 9\n\n") for _each in range(2)]
+    other = raw("GET /echo HTTP/1.1\nHost: x\n\n")
+    assert answer(other)[0] == 200
+    raw()
+    assert problem(slow[0]) == (503, "overloaded")
+    other.sendall(b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer(other)[0] == 200
+
+
 @limited(taking_time=0.5, streams=1)
 def test_a_stream_that_is_not_taken_is_cut_off(raw: Raw, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     async def flood() -> AsyncIterator[bytes]:
