@@ -44,7 +44,11 @@ def test_bodies_that_cannot_be_valid_keep_nobody_waiting_and_no_memory(
     print(fate)
     assert set(fate["statuses"]) <= {"400", "422"}, fate
     assert (fate["mistakes"] <= 20, fate["largest"] < 10_000) == (True, True), fate
-    until(lambda: all(memory(stack, name) < before[name] + KEPT for name in names), 30)
+    until(
+        lambda: all(memory(stack, name) < before[name] + KEPT for name in names),
+        30,
+        lambda: {name: f"{before[name] // MIB} MiB, then {memory(stack, name) // MIB} MiB" for name in names},
+    )
 
 
 def test_a_page_of_the_longest_orders_is_small_and_keeps_nobody_waiting(
