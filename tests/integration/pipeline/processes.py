@@ -97,22 +97,25 @@ class Pipeline:
             self.ports[name] = int(environment[f"CONVEYOR_{service.upper()}_PORT"])
         self.running[name] = self.fork(
             name,
-            f"import sys\nsys.path[sys.path.index({str(ROOT)!r})] = {str(tree)!r}\n"
             f"{patch}\nfrom conveyor.cli import main\nmain({command!r})",
             {**environment, "CONVEYOR_READY_FILE": str(self.ready_files[name])},
+            tree,
         )
         if wait:
             wait_until(lambda: self.ready(name) or self.dead(name))
         return name
 
-    def fork(self, name: str, code: str, environment: dict[str, str] | None = None) -> Process:
-        """A process that runs this code, with a log of this name, in a folder where no stack is."""
+    def fork(self, name: str, code: str, environment: dict[str, str] | None = None, tree: Path = ROOT) -> Process:
+        """A process that runs this code, with a log of this name, in a folder where no stack is.
+
+        The fork server has modules of ours loaded, so another tree's code begins in an interpreter of its own.
+        """
         return Process.spawn(
             [sys.executable, "-c", f"import os\nos.chdir({str(self.folder)!r})\n{code}"],
             environment or self.environment,
             self.folder / f"{name}.log",
             self.folder / f"{name}{RECORD}",
-            self.fork_server.fork,
+            self.fork_server.fork if tree == ROOT else None,
         )
 
     def ready(self, name: str) -> bool:
