@@ -134,6 +134,19 @@ def test_orders_of_a_bundle_do_not_share_a_fate_and_are_answered_in_their_order(
     assert shop.order(good)["total_amount"] == "25.00"
 
 
+def test_each_order_of_a_bundle_gets_its_own_total_and_a_neighbour_none(shop: Shop) -> None:
+    one, two, neighbour, refused = (
+        *(shop.http.post("/orders", json=shop.draft(units)).json for units in (1, 2)), shop.place(), shop.place(),
+    )  # fmt: skip
+    bundle = [response(each, "12.50", shop.lamp) for each in (one, two)]
+    with transaction(shop.sessions) as session:
+        pricing.record_inventory_responses(session, [*bundle, response(refused, "1.00", shop.lamp, reason="sold_out")])
+    seen = [shop.order(each) for each in (one, two, neighbour, refused)]
+    assert [(each["total_amount"], each["status"], each["version"]) for each in seen] == [
+        ("12.50", "Pending", 2), ("25.00", "Pending", 2), (None, "Pending", 1), (None, "Rejected", 2),
+    ]  # fmt: skip
+
+
 def test_the_largest_order_at_the_largest_price_has_a_total(shop: Shop) -> None:
     order = shop.http.post("/orders", json=shop.draft(*[100_000] * 1_000)).json
     assert shop.respond(order, "9999999999.99") == [False]

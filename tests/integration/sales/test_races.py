@@ -93,6 +93,15 @@ class TestARequestForAnOrderThatAStepIsWorkingOn:
         monkeypatch.setattr(service, "hold_order", look)
         assert self.cancel_while_it_leaves(shop) == {"refused": None, "status": "Cancelling"}
 
+    def test_touches_no_other_order(self, shop: Shop) -> None:
+        order, moved, neighbour = shop.ship(), shop.ship(), shop.ship()
+        with transaction(shop.sessions) as session:
+            service.request_cancel(session, UUID(order["id"]), "c-1")
+            service.request_move(session, UUID(moved["id"]), OrderStatus.IN_TRANSIT, "c-1")
+            service.resume(session, UUID(moved["id"]), "ada")
+        assert shop.order(neighbour) == neighbour
+        assert [shop.order(each)["status"] for each in (order, moved)] == ["Cancelling", "Pending Shipment"]
+
     def test_two_moves_that_are_asked_for_at_once_have_numbers_of_their_own(self, shop: Shop) -> None:
         order = shop.ship()
 
@@ -162,6 +171,24 @@ class TestABundle:
         as_stored = str(models._LOCK_ORDERS).replace("ORDER BY id", "ORDER BY ctid")
         monkeypatch.setattr(models, "_LOCK_ORDERS", text(as_stored))
         assert not self.waits_for_the_lowest_and_holds_none(shop)
+
+    def test_of_checks_takes_its_orders_lowest_first_too(self, shop: Shop) -> None:
+        lowest, *above = sorted((shop.place() for _ in range(5)), key=lambda each: UUID(each["id"]))
+        shop.rows("UPDATE orders SET updated_at = now() WHERE id = :id RETURNING id", id=lowest["id"])
+        bundle = [response(shop, each) for each in [*reversed(above), lowest]]
+
+        def check() -> None:
+            with transaction(shop.sessions) as session:
+                pricing.record_inventory_responses(session, bundle)
+
+        with transaction(shop.sessions) as session:
+            session.execute(text(self.LOCK), {"ids": [lowest["id"]]})
+            with meanwhile(check) as checked:
+                until_somebody_waits_for(session, shop.sessions)
+                free = can_be_locked(shop.sessions, self.LOCK, ids=[each["id"] for each in above])
+                session.commit()
+            checked.result()
+        assert free
 
     def test_leaves_the_orders_of_others_to_others(self, shop: Shop) -> None:
         ours, theirs = shop.place(), shop.place()
