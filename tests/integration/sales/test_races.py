@@ -98,7 +98,6 @@ class TestARequestForAnOrderThatAStepIsWorkingOn:
         with transaction(shop.sessions) as session:
             service.request_cancel(session, UUID(order["id"]), "c-1")
             service.request_move(session, UUID(moved["id"]), OrderStatus.IN_TRANSIT, "c-1")
-            service.resume(session, UUID(moved["id"]), "ada")
         assert shop.order(neighbour) == neighbour
         assert [shop.order(each)["status"] for each in (order, moved)] == ["Cancelling", "Pending Shipment"]
 
