@@ -4,8 +4,12 @@ PostgreSQL's errors name the row that failed, and an order's row has an address 
 faults and shown to operators; so the values are taken out where the error comes to be, for all of these.
 """
 
-import psycopg2
+from typing import TYPE_CHECKING, cast
+
 from sqlalchemy import ExceptionContext
+
+if TYPE_CHECKING:  # a process without a database does not load the driver
+    import psycopg2
 
 #: Conditions, or classes of them, whose first line names tables, columns, constraints and settings only.
 _NO_VALUES = ("08", "23", "25", "28", "3D", "40", "53", "55", "57", "58", "42501", "42703", "42P01")
@@ -14,14 +18,14 @@ _NO_VALUES = ("08", "23", "25", "28", "3D", "40", "53", "55", "57", "58", "42501
 def without_values(context: ExceptionContext) -> None:
     """Take the values out of an error of the driver and of SQLAlchemy's around it."""
     error, around = context.original_exception, context.sqlalchemy_exception
-    if isinstance(error, psycopg2.Error) and error.pgcode is not None:
-        said = told(error)
+    if getattr(error, "pgcode", None) is not None:
+        said = told(cast("psycopg2.Error", error))
         error.args = (said,)
         if around is not None:
             around.args = (f"({type(error).__name__}) {said}",)
 
 
-def told(error: psycopg2.Error) -> str:
+def told(error: "psycopg2.Error") -> str:
     """``23505: duplicate key value violates unique constraint "uq_x" (table x, constraint uq_x)``."""
     diagnosis = error.diag
     what = diagnosis.message_primary if (error.pgcode or "").startswith(_NO_VALUES) else type(error).__name__

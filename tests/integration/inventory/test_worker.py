@@ -28,13 +28,14 @@ def work(inventory_sessions):
 
 
 def test_an_order_is_checked_reserved_and_released(work, warehouse):
-    lamp = warehouse.product(5)
+    sku = uuid7().hex
+    lamp = warehouse.product(5, sku=sku)
     order_id = warehouse.order((lamp, 3))
     order = {"order_id": str(order_id), "kind": "place", "no": 1, "correlation_id": "c-1", "address": "Lyon"}
     lines = [{"product_id": str(lamp), "quantity": 3}]
 
     [checked] = work(worker.check_availability, {**order, "lines": lines})
-    catalogue = [{"product_id": str(lamp), "name": "Lamp", "price": "24.90"}]
+    catalogue = [{"product_id": str(lamp), "sku": sku, "name": "Lamp", "price": "24.90"}]
     assert checked == {**order, "lines": lines, "outcome": "ok", "catalogue": catalogue}
 
     [reserved] = work(worker.reserve_stock, {**order, "lines": lines})
@@ -57,7 +58,9 @@ def test_what_refused_an_order_travels_on_with_it(work, warehouse):
         "reason": "insufficient_stock",
         "detail": f"Lamp ({sku}): 2 wanted, 1 in stock.",
     }
-    assert work(worker.check_availability, {**order, "lines": lines}) == [{**order, "lines": lines, **refusal}]
+    catalogue = [{"product_id": str(lamp), "sku": sku, "name": "Lamp", "price": "24.90"}]
+    refused = {**order, "lines": lines, "catalogue": catalogue, **refusal}
+    assert work(worker.check_availability, {**order, "lines": lines}) == [refused]
     assert work(worker.reserve_stock, {**order, "lines": lines}) == [{**order, **refusal}]
 
 
