@@ -95,7 +95,7 @@ def test_answers_that_nobody_takes_are_thrown_away(stack: Stack, suffers: Suffer
         waits(attacker, 40)
         fate = attacker.ends()
     assert fate["cut_off"] == 100
-    assert 20 < fate["first_after"] < fate["last_after"] < 30 + 10
+    assert fate["last_after"] < 30 + 10
 
 
 @pytest.fixture
