@@ -1,6 +1,7 @@
 """A web process: uvicorn's server with the app's front, its limits, and a thread that asks whether it is well."""
 
 import asyncio
+import ctypes
 import os
 import resource
 import socket
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 BACKLOG = 4_096
 #: File descriptors that a process needs for other things than connections of clients, beside two for each thread.
 OWN_DESCRIPTORS = 128
+#: Blocks of this size (bytes) and more go back to the kernel once they are free; what it is called in glibc's malloc.h.
+LARGE_BLOCK, M_MMAP_THRESHOLD = 524_288, -3
 #: What counts as the hard limit of file descriptors where there is none.
 ENOUGH_DESCRIPTORS = 65_536
 
@@ -46,6 +49,7 @@ def answer_http(app_module: str, name: str, settings: Settings, number: int, pul
     setproctitle(f"{getproctitle()} worker-{number}")
     configure_logs(settings, name)
     _keep_to_a_core(settings, number)
+    _give_large_blocks_back()
     threading.Thread(target=_end_with_the_master, name="end-with-the-master", daemon=True).start()
     count = settings.gateway_threads if name == "gateway" else settings.web_threads
     most = _connections_for(settings.max_connections, OWN_DESCRIPTORS + 2 * count)
@@ -174,6 +178,17 @@ def _listening(name: str, settings: Settings) -> socket.socket:
         sys.exit(1)
     log.info("listening", address=f"http://{host}:{port}")
     return listening
+
+
+def _give_large_blocks_back() -> None:
+    """Keep no memory of large bodies.
+
+    Where nothing is said, glibc takes the largest block that it has freed as its new limit: after one body of a
+    megabyte all others come from its heaps, which keep what is freed. Other C libraries have no ``mallopt``.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def _keep_to_a_core(settings: Settings, number: int) -> None:
