@@ -138,7 +138,9 @@ def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
 @Actor
 @Yes
 def drop(message_ids: tuple[str, ...], reason: str, actor: str, yes: bool) -> None:
-    """Settle messages that are not needed any more; asks first, unless --yes is said.
+    """Settle messages that are not needed any more.
+
+    Asks first, unless --yes is said.
 
     \b
       conveyor quarantine drop 0192f0c2-1b7e-7d11-8c55-5d2e9b8f7a01 --reason "placed again by telephone"

@@ -38,7 +38,10 @@ def register(client: FlaskClient) -> Any:
     return client.post("/customers", json=details)
 
 
-def test_the_first_request_after_a_restart_of_postgresql_is_served(client: FlaskClient, own_postgres: Postgres) -> None:
+def test_the_first_request_after_a_restart_of_postgresql_is_served(
+    client: FlaskClient, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "IDLE", 0.0)  # however quickly it restarts
     assert register(client).status_code == 201
     own_postgres.stop()
     own_postgres.start()

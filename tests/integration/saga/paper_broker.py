@@ -28,7 +28,7 @@ from inventory import service as inventory
 from sales import faults, following, placing, pricing
 from sales import messages as sales_messages
 from sales import service as sales
-from sales.errors import IllegalTransition
+from sales.errors import IllegalTransition, NothingToResume
 from tasks.step import Message, work
 from tasks.sweeper import Sweeper
 
@@ -122,8 +122,11 @@ class World:
 
     def resend(self, order_id: UUID) -> None:
         """What the sweeper does with an order that stopped moving."""
-        with transaction(self.sessions["sales"]) as session:
-            sales.resume(session, order_id, "sweeper")
+        try:
+            with transaction(self.sessions["sales"]) as session:
+                sales.resume(session, order_id, "sweeper")
+        except NothingToResume:  # it has ended meanwhile
+            return
         self.collect()
 
     def pass_time(self, seconds: float) -> None:
