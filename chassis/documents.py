@@ -6,6 +6,7 @@ so that no route has to repeat it.
 
 import re
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import Any
 
 from flask import Flask, Response, json
@@ -16,6 +17,9 @@ from chassis.notation import LONGEST
 from chassis.settings import Settings
 
 Document = dict[str, Any]
+
+#: The release that this is; each document says so.
+VERSION = version("conveyor")
 
 METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from chassis.answers import JsonAnswers
 from chassis.conditions import answer_of_read, refuse_unjudged
 from chassis.database import Fault, fault_of
-from chassis.documents import Document, complete, describing, publish
+from chassis.documents import VERSION, Document, complete, describing, publish
 from chassis.errors import LONGEST_NAME, MOST_ERRORS, AppError, Invalid, Stale, TooLong, Unavailable, Unsupported
 from chassis.hosts import Hosts
 from chassis.idempotency import RequestKey
@@ -57,7 +57,7 @@ def create_base_app(
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         API_TITLE=f"Conveyor {name}",
-        API_VERSION="0.1.0",
+        API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
         PROPAGATE_EXCEPTIONS=False,
     )

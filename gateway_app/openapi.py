@@ -11,6 +11,7 @@ from chassis.documents import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
     REPLAYED,
+    VERSION,
     Document,
     add_header,
     add_parameter,
@@ -95,7 +96,7 @@ def merged(documents: dict[str, Document]) -> Document:
     return pruned(
         {
             "openapi": "3.1.0",
-            "info": {"title": "Conveyor", "version": "0.1.0", "description": _ABOUT},
+            "info": {"title": "Conveyor", "version": VERSION, "description": _ABOUT},
             "servers": [{"url": "/"}],
             "tags": _tags(paths, documents),
             "paths": {**paths, **_HEALTH},

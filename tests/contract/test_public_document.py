@@ -1,6 +1,8 @@
 """The services' OpenAPI documents, and the public one that the gateway makes of them."""
 
+from configparser import ConfigParser
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +74,12 @@ def test_if_match_is_documented_for_the_changes_that_judge_it_and_for_no_others(
     }
     assert judged == {each for each, found in operations(documents[service]).items() if "If-Match" in headers(found)}
     assert judged
+
+
+def test_every_document_says_which_release_it_is_of(documents: dict[str, Any], public: dict[str, Any]) -> None:
+    config = ConfigParser()
+    config.read(Path(__file__).parents[2] / "setup.cfg")
+    assert {each["info"]["version"] for each in (public, *documents.values())} == {config["metadata"]["version"]}
 
 
 def test_every_public_route_is_documented_and_nothing_else_but_health(public: dict[str, Any]) -> None:
