@@ -63,7 +63,8 @@ def serve_app(name: str, settings: Settings) -> None:
     configure_logs(settings, name)
     _refuse_taken_port(name, settings.host, int(getattr(settings, f"{name}_port")))
     signals = _signals()
-    children = [Child(name, settings, number + 1) for number in range(settings.web_processes)]
+    master = Pipe(duplex=False)
+    children = [Child(name, settings, number + 1, master) for number in range(settings.web_processes)]
     try:
         fault = _watch(children, signals, settings.live_within)
     finally:
@@ -75,9 +76,10 @@ def serve_app(name: str, settings: Settings) -> None:
 class Child:
     """A web process, as its master sees it."""
 
-    def __init__(self, name: str, settings: Settings, number: int) -> None:
+    def __init__(self, name: str, settings: Settings, number: int, master: tuple[Connection, Connection]) -> None:
+        """``master`` is a pipe that only the master keeps the second end of."""
         self.pulse, theirs = Pipe(duplex=False)
-        self._process = Process(target=_answer, args=(name, settings, number, theirs), name=f"{name} {number}")
+        self._process = Process(target=_answer, args=(name, settings, number, theirs, *master), name=f"{name} {number}")
         self._process.start()
         theirs.close()
         self.sentinel = self._process.sentinel
@@ -146,15 +148,18 @@ def _signals() -> socket.socket:
     return reader
 
 
-def _answer(name: str, settings: Settings, number: int, pulse: Connection) -> None:
-    """What a web process does."""
+def _answer(
+    name: str, settings: Settings, number: int, pulse: Connection, master: Connection, masters_end: Connection
+) -> None:
+    """What a web process does. ``master`` is at its end once the master is gone."""
+    masters_end.close()  # each process does so: one that hangs keeps no other from seeing the end
     signal.set_wakeup_fd(-1)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_DFL)
     # Only now: what it takes, the master would hold for nothing.
     from conveyor.web_process import answer_http
 
-    answer_http(APPS[name], name, settings, number, pulse)
+    answer_http(APPS[name], name, settings, number, pulse, master)
 
 
 def _refuse_taken_port(name: str, host: str, port: int) -> None:

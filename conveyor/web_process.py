@@ -10,7 +10,6 @@ import threading
 import time
 from functools import partial
 from importlib import import_module
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection as Pipe
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -44,13 +43,13 @@ LARGE_BLOCK, M_MMAP_THRESHOLD = 524_288, -3
 ENOUGH_DESCRIPTORS = 65_536
 
 
-def answer_http(app_module: str, name: str, settings: Settings, number: int, pulse: Pipe) -> NoReturn:
+def answer_http(app_module: str, name: str, settings: Settings, number: int, pulse: Pipe, master: Pipe) -> NoReturn:
     """Answer HTTP until SIGTERM or SIGINT; then end, with what is under way answered or cut off."""
     setproctitle(f"{getproctitle()} worker-{number}")
     configure_logs(settings, name)
     _keep_to_a_core(settings, number)
     _give_large_blocks_back()
-    threading.Thread(target=_end_with_the_master, name="end-with-the-master", daemon=True).start()
+    threading.Thread(target=_end_with_the_master, args=[master], name="end-with-the-master", daemon=True).start()
     count = settings.gateway_threads if name == "gateway" else settings.web_threads
     most = _connections_for(settings.max_connections, OWN_DESCRIPTORS + 2 * count)
     try:
@@ -204,9 +203,7 @@ def _keep_to_a_core(settings: Settings, number: int) -> None:
         os.sched_setaffinity(0, {cores[number - 1]})
 
 
-def _end_with_the_master() -> None:
+def _end_with_the_master(master: Pipe) -> None:
     """Wait until the master is gone, however it went, and go too: at once, as it did."""
-    master = parent_process()
-    if master is not None:
-        master.join()
-        os._exit(1)
+    master.poll(None)
+    os._exit(1)

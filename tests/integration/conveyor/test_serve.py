@@ -128,6 +128,18 @@ def test_the_worker_ends_with_a_master_that_was_killed_and_leaves_the_port(morta
 
 
 @needs_proc
+def test_a_worker_that_hangs_keeps_no_other_from_ending_with_the_master(impatient: Gateway) -> None:
+    first, second = impatient.workers()
+    os.kill(second, signal.SIGSTOP)
+    try:
+        impatient.process.kill()
+        impatient.process.wait()
+        until(lambda: not is_alive(first))
+    finally:
+        os.kill(second, signal.SIGKILL)
+
+
+@needs_proc
 def test_the_master_ends_with_a_worker_that_was_killed(mortal: Gateway) -> None:
     os.kill(mortal.worker(), signal.SIGKILL)
     assert mortal.process.wait(30) == 1
