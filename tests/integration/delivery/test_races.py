@@ -247,16 +247,17 @@ def test_a_bundle_leaves_the_deliveries_of_others_to_others(delivery_sessions: S
         assert can_be_locked(delivery_sessions, lock, id=theirs)
 
 
-def test_control_a_bundle_that_takes_them_as_they_are_stored_holds_what_others_wait_for(
+def test_control_a_bundle_that_takes_them_highest_first_holds_what_others_wait_for(
     delivery_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def as_they_are_stored(session: Session, condition: Any) -> list[models.Delivery]:
-        rows = session.execute(select(deliveries).where(condition).order_by(text("ctid")).with_for_update())
+    def highest_first(session: Session, condition: Any) -> list[models.Delivery]:
+        found = select(deliveries).where(condition).order_by(deliveries.c.order_id.desc())
+        rows = session.execute(found.with_for_update())
         names = [each.name for each in fields(models.Delivery) if each.name != "moves"]
         held = [models.Delivery(**{name: getattr(row, name) for name in names}) for row in rows]
         return [replace(each, status=DeliveryStatus(each.status)) for each in held]
 
-    monkeypatch.setattr(models, "_lock", as_they_are_stored)
+    monkeypatch.setattr(models, "_lock", highest_first)
     assert not waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: move(delivery_sessions, ids))
 
 

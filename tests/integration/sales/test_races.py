@@ -164,11 +164,11 @@ class TestABundle:
     def test_takes_its_orders_lowest_first(self, shop: Shop) -> None:
         assert self.waits_for_the_lowest_and_holds_none(shop)
 
-    def test_control_as_they_are_stored_it_holds_what_another_waits_for(
+    def test_control_highest_first_it_holds_what_another_waits_for(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        as_stored = str(models._LOCK_ORDERS).replace("ORDER BY id", "ORDER BY ctid")
-        monkeypatch.setattr(models, "_LOCK_ORDERS", text(as_stored))
+        backwards = str(models._LOCK_ORDERS).replace("ORDER BY id", "ORDER BY id DESC")
+        monkeypatch.setattr(models, "_LOCK_ORDERS", text(backwards))
         assert not self.waits_for_the_lowest_and_holds_none(shop)
 
     def test_of_checks_takes_its_orders_lowest_first_too(self, shop: Shop) -> None:
