@@ -5,7 +5,6 @@ What is bound with ``structlog.contextvars`` (correlation id, order) is on every
 
 import json
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -17,13 +16,18 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from chassis import output
 from chassis.json_text import write_json
 from chassis.printable import printable
 from chassis.settings import Settings
 
 
 def configure_logs(settings: Settings, process: str) -> None:
-    """Send all logs of this process, our own and the libraries', to standard error in one format."""
+    """Send all logs of this process, our own and the libraries', to standard error in one format.
+
+    A line that cannot be written is lost, and raises nothing.
+    """
+    output.never_raise()
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -53,6 +57,7 @@ def configure_logs(settings: Settings, process: str) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    output.report_losses(lambda count: _line(settings, process, "log_lines_lost", "warning", count=count))
     sys.excepthook = _crashed
     threading.excepthook = _thread_crashed
     for noisy in ("celery.worker.strategy", "celery.app.trace", "kombu", "amqp", "urllib3", "alembic"):
@@ -66,11 +71,15 @@ def are_configured() -> bool:
 
 def say_at_once(settings: Settings, process: str, words: str) -> None:
     """A line for the handler of a signal, which may have interrupted whoever is writing one."""
-    line = printable(words)
-    if settings.log_format != "console":
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        line = _json({"process": process, "event": words, "level": "info", "timestamp": now}, str)
-    os.write(sys.stderr.fileno(), f"{line}\n".encode())
+    sys.stderr.write(f"{_line(settings, process, words)}\n")
+
+
+def _line(settings: Settings, process: str, event: str, level: str = "info", **facts: Any) -> str:
+    """A line that is made without the loggers, which may be in the middle of another."""
+    if settings.log_format == "console":
+        return printable(" ".join([event, *(f"{name}={value}" for name, value in facts.items())]))
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return _json({"process": process, "event": event, "level": level, "timestamp": now, **facts}, str)
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

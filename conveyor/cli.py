@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from chassis import output
 from chassis.errors import ConveyorError
 from conveyor.terminal import say, say_paragraph
 
@@ -109,8 +110,20 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. Whatever goes wrong is one line and an exit code that is not 0.
 
     That of Ctrl-C is 130, of a wrong command line 2, and 1 otherwise, where a command does not say something else.
+    A command whose output nobody takes any more goes on to its end all the same: it may be changing something.
     """
+    output.never_raise()
     words = sys.argv[1:] if arguments is None else arguments
+    try:
+        _run(words)
+    except SystemExit as ending:
+        lost = output.lost_output()
+        if not ending.code and lost and not output.reader_gone() and words[:1] != ["run"]:
+            _end(f"not all that it had to say could be written: {lost.strerror}")
+        raise
+
+
+def _run(words: list[str]) -> None:
     try:
         if words and words[0] in WAITING and words[:2] != ["quarantine", "run"]:
             importlib.import_module("conveyor.silence").heed_silence()

@@ -1,15 +1,18 @@
 """``conveyor logs``: the logs of the stack that runs here, or ran here, in one stream."""
 
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from chassis.errors import ConveyorError
+from chassis.output import reader_gone
 from conveyor.ranges import WholeRange
 from conveyor.target import target
 from conveyor.terminal import say
@@ -44,17 +47,17 @@ def logs(names: tuple[str, ...], follow: bool, lines: int) -> None:
     """
     files = _chosen(Path(target().state_dir) / "logs", names)
     width = max(len(file.stem) for file in files)
-    ends = {file: file.stat().st_size for file in files}
-    for name, line in last_lines(files, lines):
-        say(f"{name:<{width}} | {_COLOUR.sub('', line)}")
-    if follow:
-        with suppress(KeyboardInterrupt):
-            for name, line in new_lines(ends):
-                say(f"{name:<{width}} | {_COLOUR.sub('', line)}")
+    ends = {file: _size(file) for file in files}
+    with suppress(KeyboardInterrupt):
+        for name, line in chain(last_lines(files, lines), new_lines(ends) if follow else ()):
+            say(f"{name:<{width}} | {_COLOUR.sub('', line)}")
+            if reader_gone():
+                return
 
 
 def _chosen(folder: Path, names: Iterable[str]) -> list[Path]:
-    files = sorted(folder.glob("*.log"))
+    moved = {file.with_suffix("") for file in folder.glob("*.log.1")}
+    files = sorted({*folder.glob("*.log"), *moved})
     if not files:
         raise NoLogs(f"there are no logs in {folder}: `conveyor run` writes them")
     for name in names:
@@ -80,10 +83,25 @@ def last_lines(files: Iterable[Path], count: int) -> Iterator[tuple[str, str]]:
 
 
 def _tail(file: Path, count: int) -> Iterable[str]:
-    with file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - TAIL))
-        written = opened.read().decode(errors="replace").removesuffix("\n")
-        return deque(written.split("\n") if written else (), maxlen=count)
+    """The last lines of a log; where it was begun anew a moment ago, of the one before it as well."""
+    lines = _lines(file)
+    if len(lines) < count:
+        lines = _lines(file.with_name(f"{file.name}.1")) + lines
+    return deque(lines, maxlen=count)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, os.fstat(opened.fileno()).st_size - TAIL))
+            written = opened.read(TAIL).decode(errors="replace").removesuffix("\n")
+    except FileNotFoundError:
+        return []
+    return written.split("\n") if written else []
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def new_lines(ends: dict[Path, int]) -> Iterator[tuple[str, str]]:
@@ -91,8 +109,11 @@ def new_lines(ends: dict[Path, int]) -> Iterator[tuple[str, str]]:
     unfinished: dict[Path, bytes] = {}
     while True:
         for file, end in ends.items():
-            size = file.stat().st_size if file.exists() else 0
+            size = _size(file)
             if size == end:
+                continue
+            if size == 0:  # moved away, or cut to nothing
+                ends[file] = 0
                 continue
             with file.open("rb") as opened:
                 opened.seek(end if size > end else 0)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -139,11 +138,8 @@ class _Run:
 
 
 def say(text: str) -> None:
-    """Tell people. A terminal that is gone must not keep the supervisor from stopping what it started."""
-    try:
-        terminal.say(*text.split("\n"))
-    except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+    """Tell people. It takes more than a terminal that is gone to keep the supervisor from what it started."""
+    terminal.say(*text.split("\n"))
 
 
 def _demonstrate(running: Settings, supervisor: Supervisor) -> dict[str, Any] | None:

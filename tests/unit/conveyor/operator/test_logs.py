@@ -73,3 +73,14 @@ def test_a_log_without_a_line_shows_none(folder: Path, conveyor: Any) -> None:
     (folder / "flower.log").write_text("")
     (folder / "flower-2.log").write_text("first\n\nlast\n")
     assert conveyor("logs", "flower").output.splitlines() == ["flower-2 | first", "flower-2 | ", "flower-2 | last"]
+
+
+def test_of_a_log_that_was_moved_away_the_old_lines_are_shown(folder: Path, conveyor: Any) -> None:
+    (folder / "sales.log").rename(folder / "sales.log.1")
+    (folder / "worker-sales.log").rename(folder / "worker-sales.log.1")
+    (folder / "worker-sales.log").write_text("2026-11-22 10:00:05,0 fourth\n")
+    assert conveyor("logs", "worker", "-n", "2").output.splitlines() == [
+        "worker-sales | 2026-11-22 10:00:02,1 third",
+        "worker-sales | 2026-11-22 10:00:05,0 fourth",
+    ]
+    assert "10:00:04Z" in conveyor("logs", "sales").output
