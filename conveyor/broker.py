@@ -10,11 +10,16 @@ from redis.exceptions import RedisError
 
 from celeryconfig import task_queues
 from chassis.errors import ConveyorError
+from conveyor.access import is_login, refused_broker, refused_redis
 from tasks.topology import difference, our_queues
 
 
 class BrokerDown(ConveyorError):
     """The broker cannot be asked."""
+
+
+class BrokerRefused(BrokerDown):
+    """The broker is there and does not let us in; the message says what to do."""
 
 
 def is_stand_in(url: str) -> bool:
@@ -34,7 +39,7 @@ def dead_queues() -> list[str]:
 
 @contextmanager
 def reached(url: str, timeout: float = 5.0) -> Iterator[Connection]:
-    """A connection to the broker, each of whose answers may take so many seconds. Raises BrokerDown."""
+    """A connection to the broker, each of whose answers may take so many seconds. Raises BrokerDown, BrokerRefused."""
     names = ("socket_timeout", "socket_connect_timeout") if is_stand_in(url) else ("read_timeout", "write_timeout")
     options = {"max_retries": 0, **dict.fromkeys(names, timeout)}
     try:
@@ -42,7 +47,16 @@ def reached(url: str, timeout: float = 5.0) -> Iterator[Connection]:
             connection.connect()
             yield connection
     except (OSError, AMQPError, KombuError, RedisError) as error:
+        refused = _refused(url, error)
+        if refused is not None:
+            raise BrokerRefused(refused) from error
         raise BrokerDown(f"the broker cannot be reached: {error}") from error
+
+
+def _refused(url: str, error: Exception) -> str | None:
+    if is_stand_in(url):
+        return refused_redis("broker_url", url) if is_login(error) else None
+    return refused_broker(url, str(getattr(error, "reply_text", error)))
 
 
 def depths(url: str, queues: Iterable[str], timeout: float = 5.0) -> dict[str, int | None]:

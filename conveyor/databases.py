@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from chassis.database import Fault, engine_of, fault_of, transaction
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
+from conveyor.access import refused_database
 
 #: Whoever reads everything may take longer than a request may: seconds for one statement.
 PATIENCE = 600
@@ -22,8 +23,9 @@ PATIENCE = 600
 class DatabaseDown(ConveyorError):
     """A service's database cannot be read."""
 
-    def __init__(self, service: str, error: BaseException) -> None:
-        super().__init__(f"{service}'s database cannot be read: {str(error).strip().splitlines()[0]}")
+    def __init__(self, service: str, error: BaseException, url: str) -> None:
+        first = str(error).strip().splitlines()[0]
+        super().__init__(refused_database(service, url, first) or f"{service}'s database cannot be read: {first}")
         self.service = service
 
 
@@ -72,7 +74,7 @@ class Databases:
                 connection.execute(text("SET LOCAL enable_nestloop = off"))
                 yield connection.execution_options(stream_results=True, yield_per=1_000)
         except DBAPIError as error:
-            raise DatabaseDown(service, error.orig or error) from error
+            raise DatabaseDown(service, error.orig or error, self._settings.database_url(service)) from error
 
     def _engine(self, service: str) -> Engine:
         url = self._settings.database_url(service)
@@ -90,4 +92,4 @@ def asking(sessions: sessionmaker[Session]) -> Iterator[Session]:
     except DBAPIError as error:
         if fault_of(error) is Fault.OTHER:
             raise
-        raise DatabaseDown("sales", error.orig or error) from error
+        raise DatabaseDown("sales", error.orig or error, str(sessions.kw["bind"].url)) from error

@@ -4,6 +4,7 @@ import click
 
 from chassis.logs import configure_logs
 from conveyor import SERVICES
+from conveyor.access import check_access
 from conveyor.target import join
 
 
@@ -19,6 +20,7 @@ def relay(service: str) -> None:
     from tasks.relay import run_relay
 
     configure_logs(settings, f"relay-{service}")
+    check_access(settings, database=service, broker=True)
     run_relay(service, settings)
 
 
@@ -33,6 +35,7 @@ def sweeper() -> None:
     from tasks.sweeper import run_sweeper
 
     configure_logs(settings, "sweeper")
+    check_access(settings, database="sales")
     run_sweeper(settings)
 
 
@@ -48,5 +51,6 @@ def flower(options: tuple[str, ...]) -> None:
     from tasks.app import app
 
     configure_logs(settings, "flower")
+    check_access(settings, broker=True)
     # It would set up logs of its own.
     app.start(["flower", "--logging=none", *options])

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database
 from chassis.logs import configure_logs
+from conveyor.access import check_access
 from conveyor.databases import asking
 from conveyor.destroying import Yes, require_consent
 from conveyor.ranges import WholeRange
@@ -55,6 +56,7 @@ def run() -> None:
     from tasks.quarantine import run_quarantine
 
     configure_logs(settings, "quarantine")
+    check_access(settings, database="sales", broker=True)
     run_quarantine(settings)
 
 

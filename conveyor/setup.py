@@ -4,6 +4,7 @@ import click
 
 from chassis.errors import ConveyorError
 from conveyor import SERVICES
+from conveyor.access import check_access
 from conveyor.destroying import Yes, require_consent
 from conveyor.target import join
 from conveyor.terminal import say
@@ -30,7 +31,9 @@ def migrate(services: tuple[str, ...], to: str, yes: bool) -> None:
     from chassis import migrations
 
     chosen = services or SERVICES
-    join(*(f"{service}_database_url" for service in chosen))
+    settings = join(*(f"{service}_database_url" for service in chosen))
+    for service in chosen:
+        check_access(settings, database=service, tables=False)
     back = [service for service in chosen if migrations.goes_back(service, to)]
     if back:
         names = ", ".join(back)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from chassis.errors import ConveyorError
 from chassis.settings import Settings
 from conveyor import SERVICES, stack
+from conveyor.access import is_login, refused_redis
 from conveyor.client import Gateway, Refused
 from conveyor.databases import Databases
 from conveyor.embedded.processes import started
@@ -155,7 +156,8 @@ def _look_at_redis(seen: Status, settings: Settings) -> None:
         with redis.Redis.from_url(settings.redis_url, **limits) as cache:
             cache.ping()
     except redis.RedisError as error:
-        seen.down["redis"] = f"Redis cannot be asked: {error}"
+        refused = refused_redis("redis_url", settings.redis_url) if is_login(error) else None
+        seen.down["redis"] = refused or f"Redis cannot be asked: {error}"
 
 
 def _look_at_database(seen: Status, settings: Settings, service: str) -> None:

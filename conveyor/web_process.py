@@ -24,6 +24,7 @@ from chassis.logs import configure_logs
 from chassis.receiving import Bodies
 from chassis.settings import Settings
 from chassis.threads import Threads
+from conveyor.access import check_access
 from conveyor.serve import PULSES, STOP_WITHIN
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def answer_http(app_module: str, name: str, settings: Settings, number: int, pul
     count = settings.gateway_threads if name == "gateway" else settings.web_threads
     most = _connections_for(settings.max_connections, OWN_DESCRIPTORS + 2 * count)
     try:
+        check_access(settings, database="" if name == "gateway" else name, redis=True)
         app: Flask = import_module(app_module).create_app(settings)
     except SettingsError as error:
         log.error("cannot_start", reason=str(error))

@@ -11,8 +11,8 @@ import click
 import structlog
 
 from chassis.logs import configure_logs
-from chassis.settings import Settings
 from conveyor import SERVICES
+from conveyor.access import check_access
 from conveyor.ranges import WholeRange
 from conveyor.target import join
 
@@ -38,13 +38,14 @@ def worker(service: str, queues: str | None, concurrency: int, events: bool, nam
     settings.database_url(service)
     settings.require("broker_url")
     chosen = _chosen(service, queues)
+    configure_logs(settings, "worker" if concurrency == 1 else "workers")  # Celery does so after its first warnings
+    check_access(settings, database=service, broker=True, redis=True)
     if concurrency == 1:
-        configure_logs(settings, "worker")  # Celery does so too, after its first warnings
         sys.exit(_work(service, chosen, events, name or f"{service}-{os.getpid()}"))
     arguments = [sys.executable, "-m", "conveyor", "worker", service, "--queues", ",".join(chosen)]
     # The number of this process is in the names: another one of the same kind, on this host too, has others.
     names = name or f"{service}-{os.getpid()}"
-    sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, names, settings))
+    sys.exit(_keep_running(arguments + ["--events"] * events, concurrency, names))
 
 
 def _chosen(service: str, queues: str | None) -> list[str]:
@@ -81,9 +82,8 @@ def _work(service: str, queues: list[str], events: bool, name: str) -> int:
     return int(worker.exitcode or 0)
 
 
-def _keep_running(arguments: list[str], count: int, name: str, settings: Settings) -> int:
+def _keep_running(arguments: list[str], count: int, name: str) -> int:
     """``count`` processes; one that dies is started again. Ends when told to, after all of them have ended."""
-    configure_logs(settings, "workers")
     stopping = False
 
     def stop(_number: int, _frame: object) -> None:

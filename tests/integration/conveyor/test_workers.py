@@ -19,9 +19,8 @@ signal.pause()
 """
 KEEP_THREE = f"""
 import sys
-from chassis.settings import Settings
 from conveyor.worker import _keep_running
-sys.exit(_keep_running([sys.executable, "-c", {SAY_NAME_AND_WAIT!r}], 3, "packer", Settings()))
+sys.exit(_keep_running([sys.executable, "-c", {SAY_NAME_AND_WAIT!r}], 3, "packer"))
 """
 
 
