@@ -26,7 +26,10 @@ PATIENCE = 3
 
 Look = Callable[["Status", Settings], None]
 
-_OUTBOX = text("SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at)) FROM outbox")
+#: A row from the future, before somebody set the clock back, is as old as one of now.
+_OUTBOX = text(
+    "SELECT count(*), extract(epoch FROM clock_timestamp() - min(least(created_at, clock_timestamp()))) FROM outbox"
+)
 _ORDERS = text("SELECT status, count(*), count(*) FILTER (WHERE needs_attention) FROM orders GROUP BY status")
 _QUARANTINE = text("SELECT count(*) FROM quarantine WHERE state = 'waiting'")
 

@@ -15,12 +15,12 @@ asked where its answer is known: while the circuit is closed and no request has 
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import structlog
-from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, CircuitBreaker, CircuitMemoryStorage
+from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN, CircuitBreaker, CircuitMemoryStorage
 
 from chassis.settings import Settings
 from gateway_app.errors import CircuitOpen, UpstreamBroken, UpstreamDown, UpstreamTimeout
@@ -33,7 +33,9 @@ class Circuit:
 
     def __init__(self, service: str, settings: Settings) -> None:
         self._service = service
-        self._rest = timedelta(seconds=settings.upstream_rest)
+        self._rest = settings.upstream_rest
+        #: By a clock that nobody sets.
+        self._rests_until = 0.0
         self._seen = CircuitMemoryStorage(STATE_CLOSED)
         self._breaker = CircuitBreaker(
             fail_max=settings.upstream_failures,
@@ -63,12 +65,12 @@ class Circuit:
         with self._lock:
             if self._breaker.current_state == STATE_CLOSED:
                 return False
-            left = (self._seen.opened_at or datetime.now(UTC)) + self._rest - datetime.now(UTC)
-            if self._breaker.current_state == STATE_HALF_OPEN or left > timedelta(0):
+            left = self._rests_until - time.monotonic()
+            if self._breaker.current_state == STATE_HALF_OPEN or left > 0:
                 raise CircuitOpen(
                     f"{self._service} has not answered several times in a row and is left alone for a moment; the"
                     " request was not carried out. Try again.",
-                    retry_after=max(1, ceil(left.total_seconds())),
+                    retry_after=max(1, ceil(left)),
                     may_have_been_executed=False,
                 )
             self._breaker.half_open()
@@ -86,6 +88,8 @@ class Circuit:
             elif trial:
                 self._breaker.open()  # it came to nothing before it got to the service
             after = self._breaker.current_state
+            if after == STATE_OPEN and after != before:
+                self._rests_until = time.monotonic() + self._rest
         if after != before:
             log.warning("circuit_changed", service=self._service, was=before, now=after)
 

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Row, Table, select, text
+from sqlalchemy import CursorResult, Row, Table, select, text
 from sqlalchemy.orm import Session
 
 from chassis.idempotency import forget_keys
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 MOST = 100
 #: A chain that was lost this often, and is lost again, is put before people.
 TRIES = 10
+#: Rows from the future that one round puts right, at most, for each table; and what is no future yet.
+MOST_AHEAD, AHEAD = 1_000, timedelta(minutes=1)
 #: Rows whose Idempotency-Key one round forgets, at most, for each table.
 MOST_KEYS = 1_000
 
@@ -44,15 +46,17 @@ KEYED: tuple[Table, ...] = (customers, orders)
 #   is sent again, and no other for as long: if it gets through, whatever was sent before it is lost, and if it does
 #   not, sending more would not help either. The one that was tried least, and of these the youngest, which says most.
 # Each kind for itself: a lost cancel would otherwise wait for the next cancel as long as orders are placed.
+# What ended in the future (somebody has set the clock back), or before it began, says nothing of either.
 _PROGRESS = """
     progress AS MATERIALIZED (
         SELECT kind,
             (SELECT max(other.started_at) FROM order_sagas AS other
              WHERE other.kind = kinds.kind AND other.reached_end AND other.closed_at < now() - :overtaken_for
+                AND other.started_at < now() - :overtaken_for AND other.started_at <= other.closed_at
             ) AS youngest,
             coalesce(greatest(
                 (SELECT max(other.closed_at) FROM order_sagas AS other
-                 WHERE other.kind = kinds.kind AND other.reached_end),
+                 WHERE other.kind = kinds.kind AND other.reached_end AND other.closed_at < now() + :ahead),
                 (SELECT max(other.sent_at) FROM order_sagas AS other
                  WHERE other.kind = kinds.kind AND other.deadline IS NOT NULL AND other.sends > 0)
             ) < now() - :quiet_after, true) AS quiet
@@ -76,6 +80,29 @@ _CANDIDATES = text(
     """
 )
 _STILL_DUE = text(f"WITH {_PROGRESS} {_DUE} AND order_id = ANY(CAST(:ids AS uuid[]))")
+
+# A chain under way that was sent in the future would not be late for as long as the clock was set back, and of a parcel
+# that moved in the future nobody would ask. Both count as of now. Their row alone is locked, and never waited for.
+_CHAINS_AHEAD = text(
+    """
+    UPDATE order_sagas SET started_at = least(started_at, now()), sent_at = now(), deadline = now() + :overtaken_for
+    WHERE order_id IN (
+        SELECT order_id FROM order_sagas WHERE deadline > now() + :overtaken_for + :ahead AND sent_at > now() + :ahead
+        LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    """
+)
+_PARCELS_AHEAD = text(
+    """
+    UPDATE orders SET updated_at = least(updated_at, now()),
+        delivery_asked_at = CASE WHEN delivery_asked_at < now() THEN delivery_asked_at END
+    WHERE id IN (
+        SELECT id FROM orders
+        WHERE status IN ('Pending Shipment', 'In Transit') AND GREATEST(updated_at, delivery_asked_at) > now() + :ahead
+        LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    """
+)
 
 _ASK = text(
     """
@@ -103,6 +130,19 @@ class Swept:
     flagged: int = 0
 
 
+def put_clock_right(session: Session) -> int:
+    """What was sent, or has moved, in the future counts as of now: somebody has set the clock back. Returns how many.
+
+    Rows that are less than a minute ahead are left as they are.
+    """
+    limits = {"ahead": AHEAD, "overtaken_for": timedelta(seconds=settings().saga_deadline), "most": MOST_AHEAD}
+    chains: CursorResult[Any] = session.execute(_CHAINS_AHEAD, limits)  # type: ignore[assignment]
+    parcels: CursorResult[Any] = session.execute(_PARCELS_AHEAD, limits)  # type: ignore[assignment]
+    if ahead := chains.rowcount + parcels.rowcount:
+        log.warning("clock_was_set_back", chains=chains.rowcount, parcels=parcels.rowcount)
+    return ahead
+
+
 def move_on(session: Session) -> Swept:
     """Send the chains again of orders that are past their deadline and lost; while nothing moves, one as a probe.
 
@@ -113,6 +153,7 @@ def move_on(session: Session) -> Swept:
     limits = {
         "quiet_after": timedelta(seconds=settings().quiet_after),
         "overtaken_for": timedelta(seconds=settings().saga_deadline),
+        "ahead": AHEAD,
     }
     late = session.execute(_CANDIDATES, {**limits, "most": MOST}).scalars().all()
     known = _lock(late, session)

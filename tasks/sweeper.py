@@ -32,6 +32,8 @@ class Sweeper:
     def round(self) -> sweeping.Swept:
         """Move on what has stopped, ask after silent parcels, forget old keys. Raises the database's errors."""
         with transaction(self._sessions) as session:
+            sweeping.put_clock_right(session)
+        with transaction(self._sessions) as session:
             swept = sweeping.move_on(session)
         with transaction(self._sessions) as session:
             asked = sweeping.ask_delivery(session)

@@ -17,7 +17,8 @@ from conveyor.reconcile.rules import Deviation
 
 _NEWEST_ROW = text("SELECT max(id) FROM outbox")
 _ROWS_UNTIL = text(
-    "SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at)) FROM outbox WHERE id <= :newest"
+    "SELECT count(*), extract(epoch FROM clock_timestamp() - min(least(created_at, clock_timestamp()))) FROM outbox"
+    " WHERE id <= :newest"
 )
 _UNNOTICED = text(
     "SELECT message_id, queue, CAST(quarantine.order_id AS text), quarantine.reason FROM quarantine"

@@ -1,8 +1,10 @@
 """The circuit before a service opens after so many silences in a row, and one trial closes it."""
 
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,22 +18,23 @@ SETTINGS = replace(Settings(), upstream_failures=3, upstream_rest=10.0)
 
 
 class Clock:
-    """The breaker's own clock and ours are one."""
+    """How long it has been, and what the clock on the wall says of it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.passed = timedelta(0)
+        self.passed = 0.0
+        self.set_by = timedelta(0)
         clock = self
 
         class Moved(datetime):
             @classmethod
             def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-                return datetime.now(UTC) + clock.passed
+                return datetime.now(UTC) + timedelta(seconds=clock.passed) + clock.set_by
 
-        monkeypatch.setattr(module, "datetime", Moved)
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + self.passed))
         monkeypatch.setattr("pybreaker.datetime", Moved)
 
     def wait(self, seconds: float) -> None:
-        self.passed += timedelta(seconds=seconds)
+        self.passed += seconds
 
 
 @pytest.fixture
@@ -136,3 +139,17 @@ def test_two_requests_are_under_way_at_the_same_time() -> None:
     for each in threads:
         each.join()
     assert not both.broken
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_meanwhile_changes_nothing(clock: Clock, hours: int) -> None:
+    circuit = Circuit("sales", SETTINGS)
+    fail(circuit, 3)
+    clock.set_by = timedelta(hours=hours)
+    clock.wait(4)
+    with pytest.raises(CircuitOpen) as refused:
+        pass_through(circuit)
+    assert refused.value.headers["Retry-After"] == "6"
+    clock.wait(6.1)
+    pass_through(circuit)
+    pass_through(circuit)

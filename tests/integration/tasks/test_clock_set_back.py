@@ -1,0 +1,129 @@
+"""Somebody sets the clock back by an hour, in a quiet shop: its rows are from the future then.
+
+Time is moved by moving every moment in the database: forwards is the clock set back.
+"""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+
+from chassis.database import transaction
+from sales import sweeping
+from tests.integration.tasks.test_sweeper import PLACE_CHAIN, Shop, orders_in
+
+HOUR = 3_600
+
+
+@pytest.fixture
+def shop(sales_sessions: sessionmaker[Session]) -> Shop:
+    return Shop(sales_sessions)
+
+
+def sweep_for(shop: Shop, seconds: int, every: int = 30) -> list[str]:
+    """The orders that are sent again within so long; each ends a moment later, as none of its messages is lost now."""
+    sent: list[str] = []
+    for _ in range(seconds // every):
+        shop.wait(every)
+        for order in orders_in(row for row in shop.sweep() if row.task == PLACE_CHAIN[0]):
+            sent.append(order)
+            shop.finish(UUID(order))
+        shop.relay()
+    return sent
+
+
+def open_chains(shop: Shop) -> int:
+    with transaction(shop.sessions) as session:
+        return int(session.execute(text("SELECT count(*) FROM order_sagas WHERE deadline IS NOT NULL")).scalar_one())
+
+
+def test_six_lost_orders_are_sent_again_within_minutes_and_none_is_flagged(shop: Shop) -> None:
+    shop.finish(shop.place())
+    lost = [shop.place() for _ in range(6)]
+    shop.wait(-HOUR)
+    assert sorted(set(sweep_for(shop, 480))) == sorted(map(str, lost))
+    assert not any(shop.order(each).needs_attention for each in lost)
+
+
+def test_six_orders_that_are_lost_after_it_are_sent_again_as_ever(shop: Shop) -> None:
+    shop.finish(shop.place())
+    shop.wait(-HOUR)
+    lost = [shop.place() for _ in range(6)]
+    assert sorted(sweep_for(shop, 480)) == sorted(map(str, lost))
+
+
+def test_an_order_that_ended_across_it_says_of_none_that_it_is_lost(shop: Shop) -> None:
+    begun = shop.place()
+    shop.wait(-HOUR)
+    shop.finish(begun)
+    for _ in range(6):
+        shop.place()
+    shop.wait(HOUR + 31)
+    # Begun in an hour that came twice, it overtook nobody. Nothing else has got through for long: that is a probe.
+    assert len(shop.sweep()) == 1
+
+
+def test_an_order_that_only_waits_has_its_whole_deadline(shop: Shop) -> None:
+    shop.finish(shop.place())
+    shop.place()
+    shop.wait(-HOUR)
+    assert shop.sweep() == []
+    shop.wait(29)
+    assert shop.sweep() == []
+
+
+def test_a_parcel_that_moved_in_the_future_is_asked_after_a_day_later_and_once(shop: Shop) -> None:
+    silent = shop.finish(shop.place())
+    shop.wait(-365 * 86_400)
+    assert shop.sweep() == []
+    shop.wait(86_401)
+    assert orders_in(shop.sweep()) == [str(silent)]
+    assert shop.sweep() == []
+
+
+def test_rows_of_the_last_minute_are_left_as_they_are(shop: Shop) -> None:
+    before = shop.saga(shop.place())
+    shop.wait(-50)
+    shop.sweep()
+    after = shop.saga(before.order_id)
+    assert (after.sent_at - before.sent_at).total_seconds() == 50
+
+
+def test_control_without_it_nothing_is_sent_again_for_as_long(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "put_clock_right", lambda _session: 0)
+    shop.finish(shop.place())
+    lost = [shop.place() for _ in range(6)]
+    shop.wait(-HOUR)
+    assert sweep_for(shop, 480) == []
+    assert open_chains(shop) == len(lost)
+
+
+MOVES = st.lists(st.sampled_from(["place", "finish", "back", "forth", "wait", "sweep"]), max_size=14)
+
+
+@examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=MOVES)
+def test_wherever_the_clock_was_set_every_lost_order_is_sent_again_within_a_quarter_of_an_hour(
+    moves: list[str], sales_sessions: sessionmaker[Session]
+) -> None:
+    shop, lost = Shop(sales_sessions), []
+    for move in moves:
+        if move == "place":
+            lost.append(shop.place())
+        elif move == "finish":
+            shop.finish(shop.place())
+        elif move == "sweep":
+            shop.sweep()
+            shop.relay()
+        else:
+            shop.wait({"back": -HOUR, "forth": HOUR, "wait": 40}[move])
+    for _ in range(40):  # deadlines double: those that were sent twice before wait for longer
+        if not open_chains(shop):
+            break
+        sweep_for(shop, 60)
+    assert not open_chains(shop), lost
+    assert not any(shop.order(each).needs_attention for each in lost)
