@@ -16,6 +16,7 @@ from flask import current_app
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from chassis import notation, patterns
+from chassis.codes import nfc, unseen
 from chassis.database import LARGEST_AMOUNT
 from chassis.errors import MOST_ERRORS
 from chassis.settings import Settings
@@ -23,6 +24,10 @@ from chassis.settings import Settings
 #: A limit: a number, or the name of the setting that it is.
 Limit = int | str
 
+#: So many characters at most become one in the normal form.
+MOST_DECOMPOSED = 4
+
+_CONTROL = "Must not hold a control character, or half of a surrogate pair."
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -39,9 +44,10 @@ class Body(Schema):
 
 
 class Text(fields.String):
-    """Text of ``least`` to ``most`` characters that a database can hold: no NUL, no half of a surrogate pair.
+    """Text of ``least`` to ``most`` characters, in Unicode's normal form NFC; it is brought to that, and then counted.
 
-    Where it may not be empty, blanks alone will not do either.
+    It has no control character but tab and line breaks, and no half of a surrogate pair. Where it may not be empty,
+    blanks and what cannot be seen will not do either.
     """
 
     def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
@@ -50,20 +56,33 @@ class Text(fields.String):
         given = options.pop("validate", [])
         checks = [self._length, *(given if isinstance(given, list) else [given])]
         self.pattern = patterns.NOT_BLANK if least else patterns.ANY_TEXT
-        self._storable, self._fits = re.compile(patterns.ANY_TEXT), re.compile(self.pattern)
+        self._any, self._fits = re.compile(patterns.ANY_TEXT), re.compile(self.pattern)
         super().__init__(validate=checks, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options)
-        self._length(text)  # before anything looks at each character of what may be a megabyte
+        if len(text) > MOST_DECOMPOSED * self.most:
+            self._length(text)  # before anything looks at each character of what may be a megabyte
+        text = nfc(text)
+        self._length(text)
         if not self._fits.match(text):
-            stored = self._storable.match(text)
-            raise ValidationError("Must not be blank." if stored else "Contains a character that cannot be stored.")
+            raise ValidationError("Must not be blank." if self._any.match(text) else _CONTROL)
         return text
 
 
+class Typed(Text):
+    """Text of a question, as it was typed: rows of older releases may have it in that very spelling."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
+        super()._deserialize(value, attr, data, **options)
+        return str(value)
+
+
 class Shaped(Text):
-    """A text of which more can be said than its length: the pattern that it fits, and the rule in words."""
+    """A key: a text of which more can be said than its length, the pattern that it fits and the rule in words.
+
+    What cannot be seen is no part of it, nor is a blank other than U+0020.
+    """
 
     def __init__(self, pattern: str, rule: str, **options: Any) -> None:
         super().__init__(**options)
@@ -72,15 +91,21 @@ class Shaped(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options)
         if not self._shape.match(text):
-            raise ValidationError(self._rule)
+            raise ValidationError(self._broken_rule(text))
         return text
+
+    def _broken_rule(self, text: str) -> str:
+        found = unseen(text)
+        if not found:
+            return self._rule
+        return f"Must not hold {found}: no character that cannot be seen, and no blank but U+0020."
 
 
 class Code(Shaped):
-    """A short text that people type and programs compare: no blank at either end, no control character."""
+    """A short text that people type and programs compare: no blank at either end, none but U+0020 within."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(patterns.CODE, "Must not begin or end with a blank, nor hold a control character.", **options)
+        super().__init__(patterns.CODE, "Must not begin or end with a blank.", **options)
 
 
 class Mail(Shaped):
@@ -88,6 +113,15 @@ class Mail(Shaped):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(patterns.MAIL, "Not a valid email address.", most=320, **options)
+
+
+class Flag(fields.Boolean):
+    """JSON's true or false, and nothing that might mean it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
 class Id(fields.UUID):

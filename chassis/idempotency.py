@@ -16,8 +16,12 @@ from sqlalchemy import Column, Index, Row, Table, Text, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from chassis.codes import nfc, unseen
 from chassis.errors import Invalid
 from chassis.settings import settings
+
+#: Characters of the longest key.
+LONGEST_KEY = 255
 
 _FORGOTTEN: dict[str, None] = {"client": None, "idempotency_key": None, "request_hash": None}
 
@@ -35,6 +39,26 @@ class RequestKey:
     client: str
     key: str
     digest: str
+
+
+def read_key(header: str) -> str:
+    """The key that this header spells, as it is stored and compared. Raises Invalid.
+
+    A key may come bare or as a quoted string (IETF draft); both spell the same key, and so do all spellings that
+    Unicode knows of a text. Headers come as latin-1, whatever a client wrote. A key is stored in that disguise, as
+    0.2.0 stored it: a request that is sent again after an upgrade must find its row.
+    """
+    key = header[1:-1] if len(header) >= 2 and header[0] == header[-1] == '"' else header
+    raw = key.encode("latin-1", "replace")
+    try:
+        text, encoding = nfc(raw.decode()), "utf-8"
+    except UnicodeDecodeError:
+        text, encoding = key, "latin-1"
+    found = unseen(text)
+    if found or not 1 <= len(text) <= LONGEST_KEY:
+        rule = f"must be 1 to {LONGEST_KEY} printable characters" + (f", and holds {found}" if found else "")
+        raise Invalid(f"Idempotency-Key {rule}", errors=[{"field": "Idempotency-Key", "message": rule}])
+    return text.encode(encoding).decode("latin-1")
 
 
 def key_columns() -> tuple[Column[str], Column[str], Column[str], Index]:

@@ -20,9 +20,9 @@ from chassis.answers import JsonAnswers
 from chassis.conditions import answer_of_read, refuse_unjudged
 from chassis.database import Fault, fault_of
 from chassis.documents import VERSION, Document, complete, describing, publish
-from chassis.errors import LONGEST_NAME, MOST_ERRORS, AppError, Invalid, Stale, TooLong, Unavailable, Unsupported
+from chassis.errors import LONGEST_NAME, MOST_ERRORS, AppError, Stale, TooLong, Unavailable, Unsupported
 from chassis.hosts import Hosts
-from chassis.idempotency import RequestKey
+from chassis.idempotency import RequestKey, read_key
 from chassis.ids import Serial, SerialOrUuid, describe_serial_or_uuid
 from chassis.openapi import Problem
 from chassis.problems import CORRELATION_HEADER, PROBLEM_JSON, correlation_id_of, problem_document
@@ -110,19 +110,9 @@ def request_key() -> RequestKey | None:
 
 
 def idempotency_key() -> str | None:
-    """The client's key for this request, or None. Raises Invalid.
-
-    A key may come bare or as a quoted string (IETF draft); both spell the same key.
-    """
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if not 1 <= len(key) <= 255 or not key.isprintable():
-        rule = "must be 1 to 255 printable characters"
-        raise Invalid(f"Idempotency-Key {rule}", errors=[{"field": "Idempotency-Key", "message": rule}])
-    return key
+    """The client's key for this request, or None. Raises Invalid."""
+    header = request.headers.get("Idempotency-Key")
+    return None if header is None else read_key(header)
 
 
 def request_digest() -> str:

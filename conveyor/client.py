@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
+from chassis.codes import nfc
 from chassis.errors import ConveyorError
 from chassis.printable import printable
 
@@ -155,7 +156,7 @@ class Gateway:
         """
         if key is None:
             return self._send("POST", path, body, headers)
-        keyed = {**(headers or {}), "Idempotency-Key": key}
+        keyed = {**(headers or {}), "Idempotency-Key": _header(key)}
         if "If-Match" in keyed:  # the second copy may be refused for what the first one did
             return self._send("POST", path, body, keyed)
         return self._patiently(lambda: self._send("POST", path, body, keyed))
@@ -214,6 +215,16 @@ def key_of(*parts: str) -> str:
     """
     key = "/".join(quote(part, safe="", errors="surrogatepass") for part in parts)
     return key if len(key) <= LONGEST_KEY else f"sha256/{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _header(text: str) -> str:
+    """Text as a header carries it: in latin-1 where that has all of it, else in UTF-8, disguised as latin-1."""
+    normal = nfc(text)
+    try:
+        normal.encode("latin-1")
+    except UnicodeEncodeError:
+        return normal.encode(errors="surrogatepass").decode("latin-1")
+    return normal
 
 
 def _json_of(raw: bytes) -> Any:

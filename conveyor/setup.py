@@ -9,7 +9,7 @@ from conveyor.destroying import Yes, require_consent
 from conveyor.target import join
 from conveyor.terminal import say
 
-#: Addresses with several customers that are listed after a migration.
+#: Addresses with several customers, and SKUs that look like others, that are listed after a migration.
 MOST_DOUBLES = 20
 
 
@@ -49,6 +49,8 @@ def migrate(services: tuple[str, ...], to: str, yes: bool) -> None:
         say(f"{service}: migrated to {to}")
         if (service, to) == ("sales", "head"):
             _tell_of_doubles()
+        if (service, to) == ("inventory", "head"):
+            _tell_of_lookalikes()
 
 
 def _tell_of_doubles() -> None:
@@ -61,6 +63,18 @@ def _tell_of_doubles() -> None:
         say(*lines[:MOST_DOUBLES])
     if len(lines) > MOST_DOUBLES:
         say(f"... and {len(lines) - MOST_DOUBLES} more: conveyor customer doubles")
+
+
+def _tell_of_lookalikes() -> None:
+    """Products from before a SKU that looks like another's was refused."""
+    from conveyor.shop.lookalikes import told
+
+    lines = told()
+    if lines:
+        say(f"inventory: {len(lines)} SKUs look like another product's; each stays as it is.")
+        say(*lines[:MOST_DOUBLES])
+    if len(lines) > MOST_DOUBLES:
+        say(f"... and {len(lines) - MOST_DOUBLES} more: conveyor product lookalikes")
 
 
 @click.command()

@@ -15,7 +15,7 @@ from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
 from chassis.web import database, request_key
 from inventory import queries, schemas, service
-from inventory.errors import IllegalTransition, InsufficientStock, ProductNotFound, SkuTaken
+from inventory.errors import IllegalTransition, InsufficientStock, ProductNotFound, SkuLookalike, SkuTaken
 from inventory.messages import Line
 
 blueprint = Blueprint("products", __name__, description="The catalogue, its stock and the stock's ledger")
@@ -43,9 +43,12 @@ def list_products(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/products", parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.NewProduct)
 @blueprint.response(201, schemas.Product, example=schemas.PRODUCT, headers={**_ETAG, **_REPLAYED})
-@refuses(blueprint, SkuTaken, IdempotencyKeyReused)
+@refuses(blueprint, SkuTaken, SkuLookalike, IdempotencyKeyReused)
 def create_product(body: dict[str, Any]) -> Answer:
-    """Add a product to the catalogue"""
+    """Add a product to the catalogue
+
+    A SKU that differs from another product's only in case, width or alphabet is refused, unless `allow_lookalikes`.
+    """
     with transaction(database()) as session:
         product, replayed = service.create_product(session, body, request_key())
     location = url_for("products.show_product", product_id=product.id)

@@ -5,6 +5,7 @@ AppError
 │   └── ProductNotFound    there is no such product
 └── Conflict  409
     ├── SkuTaken           another product has this SKU
+    ├── SkuLookalike       another product's SKU looks like this one
     ├── IllegalTransition  this status does not follow the one that the product has
     └── InsufficientStock  more units would be taken away than there are
 """
@@ -25,6 +26,13 @@ class SkuTaken(Conflict):
     """Another product has this SKU."""
 
     code, title = "sku_taken", "Another product has this SKU"
+
+
+class SkuLookalike(Conflict):
+    """Another product's SKU differs from this one only in case, width or alphabet; the answer names that product."""
+
+    code, title = "sku_lookalike", "Another product's SKU looks like this one"
+    example = {"product_id": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3", "sku": "LAMP-BLUE"}
 
 
 class IllegalTransition(errors.IllegalTransition):

@@ -27,11 +27,13 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from chassis.database import NAMING, recordset
 from chassis.idempotency import key_columns
+from chassis.lookalikes import looks
 from inventory.status import MovementType, ReservationState
 
 metadata = MetaData(naming_convention=NAMING)
@@ -49,6 +51,7 @@ products = Table(
     Column("version", Integer, nullable=False, server_default="1", comment="counts edits, not stock movements"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("looks", ARRAY(Text), comment="what the sku may be read as; null where 0.2.0 has made the product"),
     *key_columns(),
     UniqueConstraint("sku"),
     CheckConstraint("stock_quantity >= 0", name="stock_not_negative"),
@@ -57,6 +60,8 @@ products = Table(
     Index(None, "created_at", "id"),
     Index(None, "name", "id"),
     Index(None, "price", "id"),
+    Index(None, "looks", postgresql_using="gin"),
+    Index("ix_products_without_looks", "id", postgresql_where=text("looks IS NULL")),
 )
 
 #: One row for each order that was ever decided on. A release that comes first leaves ``released``: a tombstone.
@@ -200,6 +205,37 @@ def lock_products(session: Session, ids: Collection[UUID]) -> dict[UUID, Row[Any
     if not ids:
         return {}
     return {row.id: row for row in session.execute(_LOCK_PRODUCTS, {"ids": list(ids)})}
+
+
+#: Nobody else makes a product that looks like this one until the commit. In one order, so that two never deadlock.
+_LOCK_LOOKS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(look, 0)) FROM unnest(CAST(:looks AS text[])) AS look"
+)
+_ALIKE = text(
+    "SELECT id, sku FROM products WHERE looks && CAST(:looks AS text[]) AND id <> :id ORDER BY created_at, id"
+)
+_WITHOUT_LOOKS = text("SELECT id, sku FROM products WHERE looks IS NULL ORDER BY id")
+#: A row that somebody holds is left for another time.
+_WRITE_LOOKS = text(
+    "UPDATE products SET looks = read.looks FROM json_to_recordset(:read) AS read (id uuid, looks text[])"
+    " WHERE products.id = read.id AND products.id IN ("
+    " SELECT id FROM products WHERE looks IS NULL ORDER BY id FOR UPDATE SKIP LOCKED)"
+)
+
+
+def products_like(session: Session, product: Row[Any]) -> list[Row[Any]]:
+    """The products whose SKU looks like this new one's, oldest first. Until the commit no other such one is made.
+
+    Of what the release before makes meanwhile it sees all that is committed.
+    """
+    session.execute(_LOCK_LOOKS, {"looks": sorted(product.looks)})
+    read = {row: sorted(looks(row.sku)) for row in session.execute(_WITHOUT_LOOKS)}
+    alike = {row.id: row for row in session.execute(_ALIKE, {"looks": product.looks, "id": product.id})}
+    if read:
+        alike |= {row.id: row for row, may_be in read.items() if set(may_be) & set(product.looks)}
+        rows = [{"id": row.id, "looks": may_be} for row, may_be in read.items()]
+        session.execute(_WRITE_LOOKS, {"read": recordset(rows)})
+    return list(alike.values())
 
 
 #: One statement, so that the ledger and the stock cannot part.

@@ -1,5 +1,6 @@
 """What people and steps may ask of products and their ledger. Reads, and locks nothing."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select, or_, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from chassis.codes import spellings
 from chassis.errors import Invalid
 from chassis.notation import amount, moment
 from chassis.paging import page, read_cursor, write_cursor
@@ -114,13 +116,26 @@ def _filtered(status: str | None = None, sku: str | None = None, q: str | None =
     if status is not None:
         query = query.where(products.c.status == status)
     if sku is not None:
-        query = query.where(products.c.sku == sku)
+        query = query.where(products.c.sku.in_(spellings(sku)))
     if q is not None:
         # Reads the whole catalogue: fine for tens of thousands of products; pg_trgm would come before a million.
-        query = query.where(
-            or_(products.c.name.icontains(q, autoescape=True), products.c.sku.icontains(q, autoescape=True))
-        )
+        columns = (products.c.name, products.c.sku)
+        query = query.where(or_(*(each.icontains(part, autoescape=True) for part in spellings(q) for each in columns)))
     return query
+
+
+_LOOKALIKES = text(
+    "SELECT DISTINCT json_agg(json_build_object('id', id, 'sku', sku) ORDER BY created_at, id)::text AS alike"
+    " FROM products CROSS JOIN unnest(looks) AS look GROUP BY look HAVING count(*) > 1 ORDER BY 1"
+)
+
+
+def lookalikes(session: Session) -> list[list[dict[str, str]]]:
+    """Groups of products whose SKUs look the same, each as ``{"id", "sku"}``, the oldest of a group first.
+
+    What the release before has made since the last new product is not among them yet.
+    """
+    return [json.loads(row.alike) for row in session.execute(_LOOKALIKES)]
 
 
 def list_movements(session: Session, product_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:

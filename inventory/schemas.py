@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from chassis.fields import Body, Code, Count, Id, Money, Several, Text, WholeNumber
+from chassis.fields import Body, Code, Count, Flag, Id, Money, Several, Text, Typed, WholeNumber
 from chassis.paging import LARGEST_PAGE
 from chassis.web import current_settings
 from inventory.messages import Line
@@ -50,6 +50,10 @@ class NewProduct(Body):
         metadata={"example": 40, "description": "opening stock; booked as an `adjust` movement"},
     )
     status = fields.Enum(ProductStatus, by_value=True, load_default=ProductStatus.ACTIVE, metadata=_STATUS)
+    allow_lookalikes = Flag(
+        load_default=False,
+        metadata={"description": "take a `sku` that differs from another product's only in case, width or alphabet"},
+    )
 
 
 class ProductChanges(Body):
@@ -113,8 +117,8 @@ class ProductQuery(PageQuery):
     """Which products, and in what order."""
 
     status = fields.String(validate=validate.OneOf([str(each) for each in ProductStatus]), metadata=_STATUS)
-    sku = Text(most=64, metadata={"description": "exactly this SKU", "example": "LAMP-BLUE"})
-    q = Text(most=200, metadata={"description": "contained in the name or the SKU, in either case", "example": "lamp"})
+    sku = Typed(most=64, metadata={"description": "exactly this SKU", "example": "LAMP-BLUE"})
+    q = Typed(most=200, metadata={"description": "contained in the name or the SKU, in either case", "example": "lamp"})
     sort = fields.String(
         load_default="-created_at",
         validate=validate.OneOf([sign + name for name in SORTS for sign in ("", "-")]),

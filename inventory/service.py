@@ -9,9 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
+from chassis.codes import nfc
 from chassis.idempotency import RequestKey, insert_once, replay_of
+from chassis.lookalikes import difference, looks
 from inventory import models, queries
-from inventory.errors import InsufficientStock, SkuTaken
+from inventory.errors import InsufficientStock, SkuLookalike, SkuTaken
 from inventory.messages import (
     Availability,
     CatalogueEntry,
@@ -128,10 +130,11 @@ def lock_product(session: Session, product_id: UUID) -> Product:
 def create_product(session: Session, wanted: Mapping[str, Any], request: RequestKey | None) -> tuple[Product, bool]:
     """Add a product to the catalogue, its opening stock booked as an ``adjust``: ``(product, replayed)``.
 
-    Raises SkuTaken, IdempotencyKeyReused.
+    With ``allow_lookalikes`` its SKU may look like another's. Raises SkuTaken, SkuLookalike, IdempotencyKeyReused.
     """
-    values = {**wanted, "id": uuid7()}
+    values = {**wanted, "id": uuid7(), "looks": sorted(looks(wanted["sku"]))}
     opening = values.pop("stock_quantity", 0)
+    allow_lookalikes = values.pop("allow_lookalikes", False)
     try:
         with session.begin_nested():
             product, replayed = insert_once(session, products, values, request)
@@ -141,15 +144,35 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
         # A copy of this request that ran beside it may have taken the SKU: then this is no conflict but a replay.
         made = request and replay_of(session, products, request)
         if not made:
-            raise SkuTaken(
-                f"Another product has the SKU {wanted['sku']}.",
-                errors=[{"field": "sku", "message": "belongs to another product"}],
-            ) from error
+            raise _taken(wanted["sku"]) from error
         return made, True
+    if not replayed:
+        _refuse_lookalike(session, product, allow_lookalikes)
     if replayed or not opening:
         return product, replayed
     models.move_stock(session, MovementType.ADJUST, "opening stock", [Movement(product.id, None, opening)])
     return queries.find_product(session, product.id), False
+
+
+def _refuse_lookalike(session: Session, product: Product, allowed: bool) -> None:
+    """Nothing, where no other product has this new one's SKU or, unless that is allowed, one that looks like it."""
+    alike = models.products_like(session, product)
+    if any(nfc(other.sku) == product.sku for other in alike):  # an older release stored it as it came
+        raise _taken(product.sku)
+    if alike and not allowed:
+        other = alike[0]
+        raise SkuLookalike(
+            f"The SKU {product.sku} looks like {other.sku}, which is product {other.id}:"
+            f" {difference(product.sku, other.sku)}.",
+            errors=[{"field": "sku", "message": f"looks like {other.sku}, the SKU of product {other.id}"}],
+            product_id=str(other.id),
+            sku=other.sku,
+        )
+
+
+def _taken(sku: str) -> SkuTaken:
+    belongs = [{"field": "sku", "message": "belongs to another product"}]
+    return SkuTaken(f"Another product has the SKU {sku}.", errors=belongs)
 
 
 def change_product(session: Session, product_id: UUID, changes: Mapping[str, Any]) -> Product:

@@ -11,7 +11,7 @@ from conveyor.order.compensate import compensate
 from conveyor.order.follow import OPEN, follow
 from conveyor.order.resume import resume
 from conveyor.ranges import NumberRange, WholeRange
-from conveyor.shop.naming import Item, Price, customer_id, lines
+from conveyor.shop.naming import Item, Price, customer_id, folded, lines
 from conveyor.shop.options import (
     After,
     AsJson,
@@ -91,8 +91,8 @@ def place(
 
     Exit code: 0 the order was taken, 1 it was not, 2 a wrong command line, 3 it was taken, and rejected within --wait.
     """
-    ordered = {named.casefold() for named, _ in items}
-    unknown = [named for named, _ in prices if named.casefold() not in ordered]
+    ordered = {folded(named) for named, _ in items}
+    unknown = [named for named, _ in prices if folded(named) not in ordered]
     if unknown:
         raise click.BadParameter(f"{unknown[0]} is not one of the --item", param_hint="--price")
     at = gateway(wait)

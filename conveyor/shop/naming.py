@@ -6,6 +6,7 @@ from uuid import UUID
 
 import click
 
+from chassis.codes import nfc
 from chassis.errors import ConveyorError
 from chassis.notation import AMOUNT, whole
 from chassis.printable import printable
@@ -38,8 +39,10 @@ def find_product(gateway: Gateway, named: str) -> JSON:
         found: JSON = gateway.get(f"/products/{named}").body
         return found
     exact: list[JSON] = gateway.get("/products", sku=named).body["items"] if named.strip() else []
+    if len(exact) > 1:  # an older release took one text in two spellings
+        exact = [each for each in exact if each["sku"] == named] or exact
     alike = exact or [
-        each for each in gateway.every("/products", q=named, limit=100) if each["sku"].casefold() == named.casefold()
+        each for each in gateway.every("/products", q=named, limit=100) if folded(each["sku"]) == folded(named)
     ]
     if not alike:
         raise NotFound(
@@ -59,12 +62,12 @@ def product_id(gateway: Gateway, named: str) -> str:
 
 def lines(gateway: Gateway, items: Sequence[tuple[str, int]], prices: Mapping[str, str]) -> list[JSON]:
     """The lines of an order as the gateway takes them; ``prices`` by SKU or id. Raises NotFound, GatewayError."""
-    seen = {named.casefold(): price for named, price in prices.items()}
+    seen = {folded(named): price for named, price in prices.items()}
     asked: list[JSON] = []
     for named, quantity in items:
         line: JSON = {"product_id": product_id(gateway, named), "quantity": quantity}
-        if named.casefold() in seen:
-            line["price"] = seen[named.casefold()]
+        if folded(named) in seen:
+            line["price"] = seen[folded(named)]
         asked.append(line)
     return asked
 
@@ -105,6 +108,11 @@ class Price(click.ParamType[tuple[str, str]]):
         if not sign or not named or not _AMOUNT.fullmatch(amount):
             self.fail(f"{value!r} is not a product and an amount, as in MUG-STONE=9.80", param, ctx)
         return named, amount
+
+
+def folded(named: str) -> str:
+    """A name in the spelling in which names are compared: case does not count, nor how Unicode writes it."""
+    return nfc(nfc(named).casefold())
 
 
 def _is_id(text: str) -> bool:

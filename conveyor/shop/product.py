@@ -5,6 +5,7 @@ import click
 from conveyor.client import JSON
 from conveyor.ranges import WholeRange
 from conveyor.shop import shown
+from conveyor.shop.lookalikes import lookalikes
 from conveyor.shop.naming import Amount, find_product
 from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once, telling_what_is_allowed
 from conveyor.terminal import say, say_json
@@ -27,6 +28,9 @@ def product() -> None:
     A SKU may be typed in either case. `conveyor catalogue load FILE` adds many products at once, and
     `conveyor stock adjust` changes how many units there are.
     """
+
+
+product.add_command(lookalikes)
 
 
 @product.command("list")
@@ -75,10 +79,21 @@ def show(named: str, as_json: bool) -> None:
 @click.option(
     "--status", type=click.Choice(STATUSES[:2]), default=STATUSES[0], show_default=True, help="inactive: not sold yet."
 )
+@click.option(
+    "--allow-lookalikes", is_flag=True, help="Take a SKU that differs from another's only in case, width or alphabet."
+)
 @Key
 @AsJson
 def add(
-    sku: str, name: str, price: str, description: str | None, stock: int, status: str, key: str | None, as_json: bool
+    sku: str,
+    name: str,
+    price: str,
+    description: str | None,
+    stock: int,
+    status: str,
+    allow_lookalikes: bool,
+    key: str | None,
+    as_json: bool,
 ) -> None:
     """Add a product to the catalogue.
 
@@ -88,6 +103,8 @@ def add(
     body: JSON = {"sku": sku, "name": name, "price": price, "stock_quantity": stock, "status": status}
     if description is not None:
         body["description"] = description
+    if allow_lookalikes:
+        body["allow_lookalikes"] = True
     _show(gateway().post("/products", body, key=once(key)).body, as_json)
 
 

@@ -6,6 +6,7 @@ languages differ: blanks of either kind, line ends, digits of other scripts, hal
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 from marshmallow import Schema, ValidationError
 
+from chassis import patterns
 from chassis.fields import Body, Id, Money
 from chassis.settings import Settings
 from gateway_app.openapi import merged
@@ -39,6 +41,9 @@ process.stdin.on('data', piece => asked += piece).on('end', () => {
 ODD = [
     *(" ", "\t", "\n", "\r", "\r\n", "\x0b", "\x1c", "\x1f", "\x85", "\xa0", "\u1680", "\u180e", "\u200b", "\u2028"),
     *("\u2029", "\u3000", "\ufeff", "\x00", "\x01", "\x1b", "\x7f", "\x9f", "\ud800", "\udc00", "\U0001f600", "."),
+    *("\xad", "\u034f", "\u115f", "\u200d", "\u202e", "\u2066", "\u2800"),
+    *("\u3164", "\ufe0f", "\ufffd", "\U000e0041"),
+    *("\u0301", "\u037e", "\u1fef"),
     *("_", "-", "+", "@", ",", "e2", "0", "\uff15", "\u0663", "\u00b2", "A", "\u00e9", "[", "\\", '"', "^", "`", "{"),
 ]
 ORDINARY = ["Ada", "ada@example.com", "12.50", "0", "9999999999.99", "LAMP-BLUE", "ada@localhost", "x"]
@@ -103,6 +108,19 @@ def bodies(kind: type[Schema] = Body) -> Iterator[type[Schema]]:
 def test_node_finds_a_pattern_that_javascript_does_not_know(node: str) -> None:
     with pytest.raises(AssertionError, match="Invalid"):
         asked_of_node(node, [r"\S(.*\S)?\Z"], ["LAMP"])
+
+
+def test_what_cannot_be_seen_is_what_unicode_says_of_it(node: str) -> None:
+    """In Node's own tables, which are newer than those of Python 3.11."""
+    kinds = r"\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Zs}\p{Zl}\p{Zp}\p{Bidi_Control}"
+    planes = [*range(0x20000), *range(0xE0000, 0xF0000)]  # those that have anything but ideographs and private use
+    texts = [chr(each) for each in planes if not 0xD800 <= each <= 0xDFFF and each != 0x20]
+    by_unicode, by_us = asked_of_node(node, [f"[{kinds}]", f"[{patterns.UNSEEN}]"], texts)
+    in_python = re.compile(f"[{patterns.UNSEEN}]")
+    assert by_us == [in_python.match(each) is not None for each in texts]
+    missed = [hex(ord(each)) for each, theirs, ours in zip(texts, by_unicode, by_us, strict=True) if theirs > ours]
+    more = [ord(each) for each, theirs, ours in zip(texts, by_unicode, by_us, strict=True) if ours > theirs]
+    assert (missed, more) == ([], [0x2800, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF])
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "public"])
@@ -170,6 +188,7 @@ def test_limits_that_are_settings_are_in_the_document() -> None:
 def test_every_field_of_a_request_is_one_that_checks_how_it_is_written() -> None:
     """A field of marshmallow's own would take numbers, ids and moments in Python's spellings."""
     strict = {"Text", "Shaped", "Code", "Mail", "Id", "WholeNumber", "Count", "Moment", "Money", "Several", "Nested"}
+    strict |= {"Typed", "Flag"}
     listed = {"Enum", "Boolean", "String"}  # one of a few values, each written out
     found = {type(field).__name__ for kind in bodies() for field in kind().fields.values()}
     assert {"Text", "Code", "Mail", "Id", "WholeNumber", "Count", "Moment", "Money", "Several"} <= found

@@ -277,6 +277,7 @@ WITHOUT_POINTS = {
     "product add": "one request to the gateway, with a key",
     "product change": "one request to the gateway",
     "product list": "reads",
+    "product lookalikes": "reads",
     "product show": "reads",
     "stock adjust": "one request to the gateway, with a key",
     "stock check": "reads",
