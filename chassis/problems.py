@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uuid_utils.compat import uuid7
@@ -28,10 +28,11 @@ def problem_document(
     instance: str,
     correlation_id: str,
     errors: Sequence[dict[str, str]] = (),
-    **extra: Any,
+    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One RFC 9457 problem document."""
+    """One RFC 9457 problem document; no member of ``extra`` takes the place of one that every document has."""
     return {
+        **(extra or {}),
         "type": f"urn:conveyor:problem:{code}",
         "title": title,
         "status": status,
@@ -40,7 +41,6 @@ def problem_document(
         "code": code,
         "errors": list(errors),
         "correlation_id": correlation_id,
-        **extra,
     }
 
 

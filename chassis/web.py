@@ -153,7 +153,13 @@ class ProblemApi(Api):  # type: ignore[misc]
 def problem_of(error: AppError) -> Response:
     """The answer to a refused request."""
     return problem(
-        error.status, error.code, error.title, error.detail, errors=error.errors, headers=error.headers, **error.extra
+        error.status,
+        error.code,
+        error.title,
+        error.detail,
+        errors=error.errors,
+        headers=error.headers,
+        extra=error.extra,
     )
 
 
@@ -165,15 +171,13 @@ def problem(
     *,
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
-    **extra: Any,
+    extra: Mapping[str, Any] | None = None,
 ) -> Response:
-    """One RFC 9457 problem document."""
+    """One RFC 9457 problem document; a member of ``extra`` that every document has is left out."""
     errors = errors or []
     if len(errors) > MOST_ERRORS:
-        extra["more_errors"] = len(errors) - MOST_ERRORS
-    body = problem_document(
-        status, code, title, detail, request.path, correlation_id(), errors[:MOST_ERRORS], **extra
-    )
+        extra = {**(extra or {}), "more_errors": len(errors) - MOST_ERRORS}
+    body = problem_document(status, code, title, detail, request.path, correlation_id(), errors[:MOST_ERRORS], extra)
     answer = Response(json.dumps(body), status, mimetype=PROBLEM_JSON)
     answer.headers.update(headers or {})
     return answer

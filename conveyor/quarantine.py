@@ -1,7 +1,6 @@
 """``conveyor quarantine``: the messages that nobody could work on; look at them, send them again, or let them be."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,17 +17,13 @@ from conveyor.destroying import Yes, require_consent
 from conveyor.ranges import WholeRange
 from conveyor.target import join, target
 from conveyor.terminal import say, say_json
+from conveyor.words import Actor, Words
 from sales import faults, queries
 from sales.errors import AlreadySettled, MessageNotFound, NotReplayable
 
 #: What ``list`` shows of a message, and how wide.
 COLUMNS = {"message_id": 36, "last_seen": 19, "queue": 24, "task": 32, "order_id": 36, "count": 5, "state": 8}
 
-Actor = click.option(
-    "--actor",
-    default=lambda: os.environ.get("USER") or "operator",
-    help="Who does this, for the record.  [default: your login]",
-)
 AsJson = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 
 
@@ -88,7 +83,7 @@ def list_(settled: bool, limit: int, order_id: UUID | None, as_json: bool) -> No
 
 
 @quarantine.command(short_help="Show a message, whole.")
-@click.argument("message_id")
+@click.argument("message_id", type=Words())
 @AsJson
 def show(message_id: str, as_json: bool) -> None:
     """Show a message, whole: what it asks for, what it carries, and why it is here.
@@ -111,7 +106,7 @@ def show(message_id: str, as_json: bool) -> None:
 
 
 @quarantine.command(short_help="Send messages again.")
-@click.argument("message_ids", metavar="ID...", nargs=-1)
+@click.argument("message_ids", type=Words(), metavar="ID...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every message that waits.")
 @Actor
 def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
@@ -135,8 +130,8 @@ def replay(message_ids: tuple[str, ...], every: bool, actor: str) -> None:
 
 
 @quarantine.command()
-@click.argument("message_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--reason", required=True, help="Why it is not needed any more, for the record.")
+@click.argument("message_ids", type=Words(), metavar="ID...", nargs=-1, required=True)
+@click.option("--reason", type=Words(), required=True, help="Why it is not needed any more, for the record.")
 @Actor
 @Yes
 def drop(message_ids: tuple[str, ...], reason: str, actor: str, yes: bool) -> None:

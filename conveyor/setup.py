@@ -25,7 +25,7 @@ def migrate(services: tuple[str, ...], to: str, yes: bool) -> None:
       conveyor migrate sales --to 0001        back to a revision: what stands in the tables that go is lost
       conveyor migrate sales --to base        back to nothing: ALL DATA OF SALES IS LOST
 
-    On the way back it asks first, unless --yes is said. To base it goes only while no process of Conveyor is connected.
+    On the way back it asks first, unless --yes is said, and goes only while no process of Conveyor is connected.
     """
     # Here, because Alembic takes long to import, and `conveyor topology` does without.
     from chassis import migrations
@@ -37,7 +37,7 @@ def migrate(services: tuple[str, ...], to: str, yes: bool) -> None:
     back = [service for service in chosen if migrations.goes_back(service, to)]
     if back:
         names = ", ".join(back)
-        busy = [said for service in back if to == "base" and (said := migrations.connected(service))]
+        busy = [said for service in back if (said := migrations.connected(service))]
         if busy:
             raise ConveyorError(f"{'; '.join(busy)}: stop them first; nothing was done")
         lost = (

@@ -15,16 +15,17 @@ from conveyor import SERVICES
 from conveyor.access import check_access
 from conveyor.ranges import WholeRange
 from conveyor.target import join
+from conveyor.words import Words
 
 log = structlog.get_logger()
 
 
 @click.command()
 @click.argument("service", type=click.Choice(SERVICES))
-@click.option("--queues", help="Only these of the service's queues, separated by commas.")
+@click.option("--queues", type=Words(), help="Only these of the service's queues, separated by commas.")
 @click.option("--concurrency", type=WholeRange(1, 64), default=1, show_default=True, help="Processes to start.")
 @click.option("--events/--no-events", default=False, help="Send task events, which Flower shows. Costs throughput.")
-@click.option("--name", help="The worker's name in Flower.  [default: the service and the process id]")
+@click.option("--name", type=Words(), help="The worker's name in Flower.  [default: the service and the process id]")
 def worker(service: str, queues: str | None, concurrency: int, events: bool, name: str | None) -> None:
     """Work on SERVICE's queues until told to stop (SIGTERM).
 
@@ -53,6 +54,8 @@ def _chosen(service: str, queues: str | None) -> list[str]:
 
     known = queues_of(service)
     chosen = [each.strip() for each in queues.split(",") if each.strip()] if queues else known
+    if not chosen:
+        raise click.BadParameter("names no queue", param_hint="--queues")
     for queue in chosen:
         if queue not in known:
             raise click.BadParameter(

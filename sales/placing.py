@@ -76,7 +76,7 @@ def place_orders(session: Session, drafts: Sequence[Draft], *, wait: bool) -> li
     ids = [known.setdefault(draft.key, uuid7()) if draft.key else uuid7() for draft in drafts]
     asked = dict(zip(ids, drafts, strict=True))
     refused_or_replayed: dict[UUID, Placed | AppError | RowHeld] = {}
-    if backlog is not None and (room := backlog.take(session, len(asked))) < len(asked):
+    if backlog is not None and (room := backlog.take(session, len(asked), in_turn=not wait)) < len(asked):
         refused_or_replayed.update(_too_many(session, asked, room, TooManyOpenOrders(backlog.most)))
         asked = {order_id: draft for order_id, draft in asked.items() if order_id not in refused_or_replayed}
     made = _insert_orders(session, asked, wait=wait) if asked else {}

@@ -13,16 +13,15 @@ from conveyor.order.resume import resume
 from conveyor.ranges import NumberRange, WholeRange
 from conveyor.shop.naming import Item, Price, customer_id, folded, lines
 from conveyor.shop.options import (
-    After,
     AsJson,
-    Before,
-    Limit,
-    OldestFirst,
+    Listing,
     gateway,
     listed,
+    none_of,
     telling_what_is_allowed,
 )
 from conveyor.terminal import say, say_json
+from conveyor.words import Words
 from sales.status import OrderStatus
 
 #: The exit code of a command whose order ended, and not as it was asked for.
@@ -57,7 +56,7 @@ order.add_command(compensate)
 
 
 @order.command()
-@click.option("--customer", required=True, metavar="ID|EMAIL", help="Whose order it is.")
+@click.option("--customer", type=Words(), required=True, metavar="ID|EMAIL", help="Whose order it is.")
 @click.option("--item", "items", required=True, multiple=True, type=Item(), help="A line; may be given many times.")
 @click.option(
     "--price",
@@ -66,8 +65,10 @@ order.add_command(compensate)
     type=Price(),
     help="What the customer saw as the price of an --item; another price in the catalogue rejects the order.",
 )
-@click.option("--address", help="Where the parcel goes.  [default: the customer's address]")
-@click.option("--key", help="Idempotency key: the same order under the same key is placed once, however often sent.")
+@click.option("--address", type=Words(), help="Where the parcel goes.  [default: the customer's address]")
+@click.option(
+    "--key", type=Words(), help="Idempotency key: the same order under the same key is placed once, however often sent."
+)
 @Wait
 @AsJson
 @click.pass_context
@@ -166,7 +167,7 @@ def watch(context: click.Context, order_id: UUID, timeout: float, as_json: bool)
 
 @order.command()
 @OrderId
-@click.option("--reason", help="Why, for the record.")
+@click.option("--reason", type=Words(), help="Why, for the record.")
 @Wait
 @AsJson
 @click.pass_context
@@ -195,13 +196,9 @@ def cancel(context: click.Context, order_id: UUID, reason: str | None, wait: int
     type=click.Choice([each.value for each in OrderStatus], case_sensitive=False),
     help="Only those that are this.",
 )
-@click.option("--customer", metavar="ID|EMAIL", help="Only this customer's.")
+@click.option("--customer", type=Words(), metavar="ID|EMAIL", help="Only this customer's.")
 @click.option("--attention/--no-attention", default=None, help="Only those that need somebody's attention, or do not.")
-@After
-@Before
-@OldestFirst
-@Limit
-@AsJson
+@Listing
 def list_(
     status: str | None,
     customer: str | None,
@@ -236,7 +233,7 @@ def list_(
     elif found:
         say(*map(shown.row, found))
     else:
-        say("No such order.")
+        say(none_of("orders", status, customer, attention, after, before))
 
 
 def _prefer(wait: int) -> dict[str, str]:

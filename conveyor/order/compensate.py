@@ -1,6 +1,5 @@
 """``conveyor order compensate``: somebody gives an order up, and all that was done for it is undone."""
 
-import getpass
 from uuid import UUID
 
 import click
@@ -10,13 +9,14 @@ from chassis.database import open_database
 from conveyor.databases import asking
 from conveyor.target import target
 from conveyor.terminal import say
+from conveyor.words import Actor, Words
 from sales import service
 
 
 @click.command(short_help="Give an order up, and undo all that was done for it.")
 @click.argument("order_id", metavar="ID", type=click.UUID)
-@click.option("--reason", required=True, help="Why it is given up, for the record.")
-@click.option("--actor", default=getpass.getuser, show_default="your user name", help="Who says so, for the record.")
+@click.option("--reason", type=Words(), required=True, help="Why it is given up, for the record.")
+@Actor
 def compensate(order_id: UUID, reason: str, actor: str) -> None:
     """Give up on order ID, whatever it hangs in: stop its parcel, give its stock back, cancel it.
 

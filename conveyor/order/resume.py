@@ -1,6 +1,5 @@
 """``conveyor order resume``: somebody has looked at an order that needed attention, and it may go on."""
 
-import getpass
 from uuid import UUID
 
 import click
@@ -9,13 +8,14 @@ from chassis.database import open_database
 from conveyor.databases import asking
 from conveyor.target import target
 from conveyor.terminal import say
+from conveyor.words import Actor, Words
 from sales import queries, service
 
 
 @click.command(short_help="Let an order that needed attention go on.")
 @click.argument("order_id", metavar="ID", type=click.UUID)
-@click.option("--reason", help="Why it may go on, for the record.")
-@click.option("--actor", default=getpass.getuser, show_default="your user name", help="Who says so, for the record.")
+@click.option("--reason", type=Words(), help="Why it may go on, for the record.")
+@Actor
 def resume(order_id: UUID, reason: str | None, actor: str) -> None:
     """Clear the flag of order ID, and send its chain again if it has not ended.
 

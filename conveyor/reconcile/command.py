@@ -1,6 +1,5 @@
 """``conveyor reconcile``."""
 
-import getpass
 from contextlib import closing, nullcontext
 
 import click
@@ -8,6 +7,7 @@ import click
 from conveyor.parallel import progress
 from conveyor.ranges import NumberRange
 from conveyor.target import target
+from conveyor.words import Actor
 
 #: So many orders take long enough for people to want to see that something happens.
 MANY = 50_000
@@ -25,7 +25,7 @@ MANY = 50_000
 @click.option("--settled", is_flag=True, help="An unflagged order that is still Pending or Cancelling counts too.")
 @click.option("--repair", is_flag=True, help="Mend what can be mended without guessing; list the rest.")
 @click.option("--dry-run", is_flag=True, help="With --repair: show what would be done, and do nothing.")
-@click.option("--actor", default=getpass.getuser, help="Who repairs, for the record.  [default: your user name]")
+@Actor
 @click.option("--all", "everything", is_flag=True, help="Print every deviation, not 50 of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context

@@ -1,6 +1,5 @@
 """``conveyor orphan``."""
 
-import getpass
 from uuid import UUID
 
 import click
@@ -8,10 +7,10 @@ import click
 from conveyor.destroying import Yes, require_consent
 from conveyor.target import target
 from conveyor.terminal import say
+from conveyor.words import Actor, Words
 
 OrderId = click.argument("order_id", metavar="ID", type=click.UUID)
-Reason = click.option("--reason", required=True, help="What was decided, and why, for the record.")
-Actor = click.option("--actor", default=getpass.getuser, help="Who says so, for the record.  [default: your user name]")
+Reason = click.option("--reason", type=Words(), required=True, help="What was decided, and why, for the record.")
 
 
 @click.group(short_help="Decide about orders that a restored sales database does not know.")

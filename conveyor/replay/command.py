@@ -7,11 +7,12 @@ import click
 from conveyor.ranges import NumberRange, WholeRange
 from conveyor.replay import run as replaying
 from conveyor.target import target
+from conveyor.words import Words
 
 
 @click.command(short_help="Send an order book through the gateway and watch every order to its end.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--run", metavar="NAME", help="Name of the run.  [default: the file's name]")
+@click.option("--run", type=Words(), metavar="NAME", help="Name of the run.  [default: the file's name]")
 @click.option("--concurrency", default=8, show_default=True, type=WholeRange(1, 256), help="Requests at a time.")
 @click.option(
     "--rate",

@@ -8,6 +8,7 @@ from conveyor.shop.doubles import doubles
 from conveyor.shop.naming import customer_id
 from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once
 from conveyor.terminal import say, say_json
+from conveyor.words import Words
 
 
 @click.group()
@@ -43,7 +44,7 @@ def list_(limit: int, as_json: bool) -> None:
 
 
 @customer.command()
-@click.argument("named", metavar="EMAIL|ID")
+@click.argument("named", type=Words(), metavar="EMAIL|ID")
 @AsJson
 def show(named: str, as_json: bool) -> None:
     """Show a customer: name, e-mail, phone, address.
@@ -56,10 +57,10 @@ def show(named: str, as_json: bool) -> None:
 
 
 @customer.command()
-@click.option("--name", required=True, help="As it stands on the parcel.")
-@click.option("--email", required=True, help="May be used in place of the id in every command.")
-@click.option("--address", required=True, help="Where parcels go when an order names no other address.")
-@click.option("--phone", help="For the courier.")
+@click.option("--name", type=Words(), required=True, help="As it stands on the parcel.")
+@click.option("--email", type=Words(), required=True, help="May be used in place of the id in every command.")
+@click.option("--address", type=Words(), required=True, help="Where parcels go when an order names no other address.")
+@click.option("--phone", type=Words(), help="For the courier.")
 @Key
 @AsJson
 def add(name: str, email: str, address: str, phone: str | None, key: str | None, as_json: bool) -> None:

@@ -6,14 +6,15 @@ import click
 
 from conveyor.client import JSON, Gateway, Refused
 from conveyor.shop import shown
-from conveyor.shop.options import After, AsJson, Before, Limit, OldestFirst, gateway, listed, telling_what_is_allowed
+from conveyor.shop.options import AsJson, Listing, gateway, listed, none_of, telling_what_is_allowed
 from conveyor.terminal import say, say_json
+from conveyor.words import Words
 
 STATUSES = ("PENDING", "IN_TRANSIT", "DELIVERED", "FAILED", "CANCELLED")
 #: What a courier reports; a delivery is cancelled with its order.
 REPORTS = STATUSES[1:4]
 
-Named = click.argument("named", metavar="ID|ORDER")
+Named = click.argument("named", type=Words(), metavar="ID|ORDER")
 
 
 @click.group()
@@ -30,11 +31,7 @@ def delivery() -> None:
 
 @delivery.command("list")
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only those that are this.")
-@After
-@Before
-@OldestFirst
-@Limit
-@AsJson
+@Listing
 def list_(
     status: str | None, after: str | None, before: str | None, oldest_first: bool, limit: int, as_json: bool
 ) -> None:
@@ -53,7 +50,7 @@ def list_(
     elif found:
         say(*shown.deliveries(found))
     else:
-        say("No such delivery.")
+        say(none_of("deliveries", status, after, before))
 
 
 @delivery.command()
@@ -71,8 +68,8 @@ def show(named: str, as_json: bool) -> None:
 @delivery.command(short_help="Report what became of a parcel.")
 @Named
 @click.argument("status", type=click.Choice(REPORTS, case_sensitive=False))
-@click.option("--location", help="Where the parcel is.")
-@click.option("--notes", help="What else there is to say.")
+@click.option("--location", type=Words(), help="Where the parcel is.")
+@click.option("--notes", type=Words(), help="What else there is to say.")
 @AsJson
 def move(named: str, status: str, location: str | None, notes: str | None, as_json: bool) -> None:
     """Report that a parcel has left, was delivered, or could not be delivered. Its order follows.

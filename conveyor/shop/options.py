@@ -1,8 +1,9 @@
 """What the commands at the gateway have in common: the gateway itself, their options, their lists."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import click
@@ -11,6 +12,9 @@ from conveyor.client import JSON, Gateway, Refused
 from conveyor.ranges import WholeRange
 from conveyor.target import target
 from conveyor.terminal import say
+from conveyor.words import Words
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 LARGEST_PAGE = 100
 #: Seconds in which a gateway that is away or busy is asked again, where that can do no harm.
@@ -22,12 +26,23 @@ AsJson = click.option("--json", "as_json", is_flag=True, help="JSON, as the gate
 Limit = click.option(
     "--limit", metavar="N", type=WholeRange(min=1), default=20, show_default=True, help="At most so many."
 )
-After = click.option("--after", metavar="TIME", help="Made at this time or later; ISO 8601 with Z or an offset.")
-Before = click.option("--before", metavar="TIME", help="Made before this time.")
-OldestFirst = click.option("--oldest-first", is_flag=True, help="Newest first otherwise.")
-Key = click.option(
-    "--key", help="Idempotency key: the same request under the same key is carried out once, however often it is sent."
+_After = click.option(
+    "--after", type=Words(), metavar="TIME", help="Made at this time or later; ISO 8601 with Z or an offset."
 )
+_Before = click.option("--before", type=Words(), metavar="TIME", help="Made before this time.")
+_OldestFirst = click.option("--oldest-first", is_flag=True, help="Newest first otherwise.")
+Key = click.option(
+    "--key",
+    type=Words(),
+    help="Idempotency key: the same request under the same key is carried out once, however often it is sent.",
+)
+
+
+def Listing(command: Command) -> Command:
+    """The options of a list in the order of making: ``after``, ``before``, ``oldest_first``, ``limit``, ``as_json``."""
+    for option in (AsJson, Limit, _OldestFirst, _Before, _After):
+        command = option(command)
+    return command
 
 
 def gateway(wait: int = 0) -> Gateway:
@@ -39,6 +54,11 @@ def listed(at: Gateway, path: str, limit: int, **filters: str | int | None) -> l
     """The first rows of a list, at most ``limit``; a filter that is None is left out. Raises GatewayError."""
     given = {name: value for name, value in filters.items() if value is not None}
     return list(islice(at.every(path, limit=min(limit, LARGEST_PAGE), **given), limit))
+
+
+def none_of(what: str, *filters: object) -> str:
+    """What a list says that has nothing to show; a filter that was not given is None."""
+    return f"There are no {what}." if all(each is None for each in filters) else f"No {what} are like that."
 
 
 def once(key: str | None) -> str:

@@ -7,13 +7,14 @@ from conveyor.ranges import WholeRange
 from conveyor.shop import shown
 from conveyor.shop.lookalikes import lookalikes
 from conveyor.shop.naming import Amount, find_product
-from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once, telling_what_is_allowed
+from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, none_of, once, telling_what_is_allowed
 from conveyor.terminal import say, say_json
+from conveyor.words import Words
 
 STATUSES = ("active", "inactive", "discontinued")
 SORTS = ("created_at", "sku", "name", "price")
 
-Sku = click.argument("named", metavar="SKU|ID")
+Sku = click.argument("named", type=Words(), metavar="SKU|ID")
 
 
 @click.group()
@@ -34,7 +35,7 @@ product.add_command(lookalikes)
 
 
 @product.command("list")
-@click.option("--search", metavar="TEXT", help="Only those whose name or SKU contains this.")
+@click.option("--search", type=Words(), metavar="TEXT", help="Only those whose name or SKU contains this.")
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only those that are this.")
 @click.option("--sort", type=click.Choice(SORTS), help="In which order.  [default: newest first]")
 @Limit
@@ -53,7 +54,7 @@ def list_(search: str | None, status: str | None, sort: str | None, limit: int, 
     elif found:
         say(*shown.products(found))
     else:
-        say("No such product.")
+        say(none_of("products", search, status))
 
 
 @product.command()
@@ -69,8 +70,8 @@ def show(named: str, as_json: bool) -> None:
 
 
 @product.command()
-@click.argument("sku")
-@click.option("--name", required=True, help="What customers read.")
+@click.argument("sku", type=Words())
+@click.option("--name", type=Words(), required=True, help="What customers read.")
 @click.option("--price", type=Amount(), required=True, help="Of one unit.")
 @click.option("--description", help="A text for customers.")
 @click.option(
@@ -111,7 +112,7 @@ def add(
 @product.command()
 @Sku
 @click.option("--price", type=Amount(), help="Of one unit, for orders that are not priced yet.")
-@click.option("--name", help="What customers read.")
+@click.option("--name", type=Words(), help="What customers read.")
 @click.option("--description", help="A text for customers.")
 @click.option("--status", type=click.Choice(STATUSES), help="inactive pauses the sale, discontinued ends it for good.")
 @click.option("--yes", is_flag=True, help="Do not ask before a product is discontinued.")

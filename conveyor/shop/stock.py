@@ -8,9 +8,10 @@ from conveyor.client import JSON
 from conveyor.ranges import WholeRange
 from conveyor.shop import shown
 from conveyor.shop.naming import Item, find_product, lines
-from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, once
+from conveyor.shop.options import AsJson, Key, Limit, gateway, listed, none_of, once
 from conveyor.shop.product import Sku
 from conveyor.terminal import say, say_json
+from conveyor.words import Words
 
 #: The exit code of a question that was answered with no.
 NOT_AVAILABLE = 3
@@ -49,7 +50,7 @@ def list_(below: int | None, limit: int, as_json: bool) -> None:
     elif found:
         say(*shown.stocks(found))
     else:
-        say("No such product.")
+        say(none_of("active products", below))
 
 
 @stock.command(short_help="Show why a product's stock is what it is.")
@@ -81,7 +82,7 @@ def ledger(named: str, limit: int, as_json: bool) -> None:
 @click.option("--add", metavar="N", type=_Units, help="Units that came in.")
 @click.option("--remove", metavar="N", type=_Units, help="Units that are gone.")
 @click.option("--counted", metavar="N", type=WholeRange(min=0), help="Units that there are; the difference is booked.")
-@click.option("--reason", required=True, help="Why, for the ledger.")
+@click.option("--reason", type=Words(), required=True, help="Why, for the ledger.")
 @Key
 @AsJson
 def adjust(

@@ -52,10 +52,11 @@ def test_a_step_back_asks_too(own_shop: Any, migrate: Migrate) -> None:
     assert migrate("--to", "head").exit_code == 0
 
 
-def test_a_database_that_processes_use_is_not_emptied(own_shop: Any, migrate: Migrate) -> None:
+@pytest.mark.parametrize("to", ["base", "-1", "0001"])
+def test_a_database_that_processes_use_goes_no_way_back(own_shop: Any, migrate: Migrate, to: str) -> None:
     with own_shop.sessions["inventory"]() as session:
         session.execute(text("SELECT 1"))
-        result = migrate("--to", "base", "--yes")
+        result = migrate("--to", to, "--yes")
         said = str(result.exception)
     assert said.startswith("processes are connected to inventory's database (conveyor-inventory: 1): stop them first")
     assert products(own_shop) == 3

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
@@ -17,6 +18,7 @@ from sales import backlog
 from sales.backlog import Backlog
 from sales.errors import TooManyOpenOrders
 from sales.placing import Draft, Placed, place_orders
+from tests.integration.pipeline.processes import wait_until
 from tests.integration.sales.conftest import Sessions, Shop, about
 
 
@@ -145,3 +147,52 @@ def test_a_group_for_whom_there_is_no_room_has_its_replays_answered_and_its_firs
     assert [type(each) for each in outcomes] == [Placed, Placed, Placed, TooManyOpenOrders, Placed]
     assert outcomes[1].order["id"] == before.order["id"]
     assert outcomes[2].order["id"] == outcomes[4].order["id"]
+
+
+@pytest.fixture
+def processes(narrow: Shop) -> list[Sessions]:
+    """What two web processes work with: each has a count of its own, of ten orders at most."""
+    engine = narrow.sessions.kw["bind"]
+    return [sessionmaker(engine, info={"backlog": Backlog(10), "relay": "127.0.0.1:9"}) for _ in range(2)]
+
+
+def place_eight(shop: Shop, session: Session, *, wait: bool) -> int:
+    """How many of eight orders are taken."""
+    draft = shop.draft()
+    items = [{**line, "product_id": UUID(line["product_id"])} for line in draft["items"]]
+    drafts = [Draft({"customer_id": UUID(draft["customer_id"]), "items": items}, None, "test")] * 8
+    return sum(isinstance(each, Placed) for each in place_orders(session, drafts, wait=wait))
+
+
+def test_several_processes_with_a_small_limit_do_not_go_beyond_it(narrow: Shop, processes: list[Sessions]) -> None:
+    """The second counts only once the first, which has taken room, has stored its orders."""
+
+    def place() -> int:
+        with transaction(processes[1]) as session:
+            return place_eight(narrow, session, wait=False)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(processes[0]) as session:
+            assert place_eight(narrow, session, wait=False) == 8
+            other = pool.submit(place)
+            wait_until(lambda: waiting_in_turn(narrow) or other.done())
+        assert other.result(20) == 2
+    assert under_way(narrow) == 10
+
+
+def test_nobody_is_counted_behind_a_request_that_waits_for_a_customer(narrow: Shop, processes: list[Sessions]) -> None:
+    with transaction(processes[0]) as waiting, transaction(processes[1]) as session:
+        assert place_eight(narrow, waiting, wait=True) == 8
+        session.execute(text("SET LOCAL lock_timeout = '1s'"))
+        assert place_eight(narrow, session, wait=False) == 8
+
+
+def waiting_in_turn(shop: Shop) -> bool:
+    with transaction(shop.sessions) as session:
+        return bool(session.execute(text("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")).all())
+
+
+def under_way(shop: Shop) -> int:
+    with transaction(shop.sessions) as session:
+        counted = "SELECT count(*) FROM order_sagas WHERE deadline IS NOT NULL"
+        return int(session.execute(text(counted)).scalar_one())

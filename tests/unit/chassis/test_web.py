@@ -1,6 +1,6 @@
 """What every app answers, whatever it is for."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Response, jsonify
@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from chassis.blueprints import Blueprint
 from chassis.conditions import check_version, conditional, etag
-from chassis.errors import Conflict
+from chassis.errors import Conflict, NotFound
 from chassis.settings import Settings
 from chassis.web import correlation_id, create_base_app, request_digest, request_key
 
@@ -198,3 +198,21 @@ def test_an_answer_has_its_fields_in_the_order_of_the_schema_and_says_how_long_i
 def test_what_utf_8_cannot_spell_is_answered_too(client: FlaskClient) -> None:
     answer = client.get("/half")
     assert (answer.status_code, answer.json) == (200, {"half": "of a pair: \ud800"})
+
+
+@pytest.mark.parametrize(
+    "name", ["type", "title", "status", "code", "instance", "correlation_id", "request", "self", "extra"]
+)
+def test_no_extra_member_of_a_refusal_breaks_its_answer(name: str) -> None:
+    app = create_base_app("test", Settings(), [], {})
+
+    @app.get("/refused")
+    def refused() -> NoReturn:
+        error = NotFound("There is nothing here.", seats=3)
+        error.extra[name] = "another"
+        raise error
+
+    answer = app.test_client().get("/refused")
+    assert answer.status_code == 404
+    standard = {"title": "Not found", "status": 404, "code": "not_found", "instance": "/refused"}
+    assert answer.json.items() >= {**standard, "type": "urn:conveyor:problem:not_found", "seats": 3}.items()

@@ -278,7 +278,17 @@ def test_filters_are_passed_on(shop: Any, conveyor: Any) -> None:
         f"GET /orders?limit=20&status=Pending+Shipment&customer_id={ADA}&needs_attention=true"
         "&created_after=2026-11-22T00%3A00%3A00Z&sort=created_at"
     )
-    assert result.output == "No such order.\n"
+    assert result.output == "No orders are like that.\n"
+
+
+@pytest.mark.parametrize("what", ["order", "delivery", "product"])
+def test_a_list_of_nothing_is_a_line_and_no_failure(shop: Any, conveyor: Any, what: str) -> None:
+    many = {"order": "orders", "delivery": "deliveries", "product": "products"}[what]
+    shop.answers[f"GET /{many}"] = (200, {"items": [], "next_cursor": None})
+    result = conveyor(what, "list")
+    assert (result.exit_code, result.output) == (0, f"There are no {many}.\n")
+    result = conveyor(what, "list", "--json")
+    assert (result.exit_code, result.output) == (0, "[]\n")
 
 
 def test_no_gateway_is_said_in_one_sentence(conveyor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
