@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint reset latency bench crashpoints chaos controls mutants attacks browser endurance clean
+.PHONY: help run test test-broker lint reset latency bench crashpoints chaos controls mutants attacks browser endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
@@ -14,13 +14,20 @@ WITH_DOTS := [ ! -t 2 ] || { (while sleep 1; do printf . >&2; done) & dots=$$!; 
 	trap 'kill $$dots 2>/dev/null; echo >&2' EXIT; trap 'exit 130' INT TERM; };
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/installed-run ## Start everything on this machine, place one order, serve until Ctrl-C
 	@.venv/bin/conveyor run
 
 test: .venv/installed-dev ## Run all tests, two at a time
 	@.venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+
+# Its programs go first on the PATH: the tests, their stacks and the chaos run find it there.
+test-broker: .venv/installed-dev ## Test the pipeline and run chaos on RabbitMQ VERSION (4, 3.10), fetched for it (20 min)
+	@programs=$$(.venv/bin/python -m tests.broker_version $(or $(VERSION),4)) && export PATH="$$programs:$$PATH" && \
+	CI=true .venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder \
+		tests/integration/pipeline tests/integration/tasks tests/integration/conveyor/test_embedded_servers.py tests/e2e && \
+	.venv/bin/conveyor chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),3) --orders $(or $(ORDERS),600)
 
 endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
 	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest -o faulthandler_timeout=4200 tests/endurance

@@ -16,6 +16,7 @@ from chassis.settings import PREFIX, Settings, read
 from conveyor import stack
 from conveyor.embedded.ports import free_ports
 from conveyor.embedded.processes import inherited, tail
+from conveyor.servers import provide_rabbitmq
 from conveyor.target import LEADING, leads_elsewhere, target
 from conveyor.terminal import say
 
@@ -54,6 +55,8 @@ def started(code: Path | None = None, variables: Mapping[str, str] | None = None
     unknown = [name for name in variables or {} if code is not None and not _knows(code, name)]
     if unknown:
         raise ConveyorError(f"the code to measure has no setting {unknown[0]}")
+    given = read({**os.environ, **(variables or {})})
+    provide_rabbitmq(given, Path(given.state_dir).absolute(), lambda text: say(text, err=True))
     with tempfile.TemporaryDirectory(prefix="conveyor-measured-") as folder:
         state = Path(folder) / "state"
         environment = inherited() | own_stack(state) | dict(variables or {})

@@ -17,10 +17,11 @@ from conveyor import stack, terminal
 from conveyor.children import CATALOGUE, Children, variables
 from conveyor.destroying import Yes, require_consent
 from conveyor.embedded.processes import EmbeddedError, end_left_behind
+from conveyor.embedded.rabbitmq_tree import FETCHED
 from conveyor.embedded.supervisor import StopRequested, Supervisor
 from conveyor.first_order import first_order
 from conveyor.ports import require_all
-from conveyor.servers import Servers
+from conveyor.servers import Servers, provide_rabbitmq
 from conveyor.stack import Stack, only_one
 
 FREE_BYTES = 300_000_000  # a first start takes a third of it
@@ -36,7 +37,8 @@ def run(demo: bool) -> None:
       CONVEYOR_WORKERS=2 conveyor run --no-first-order
 
     PostgreSQL, Valkey and RabbitMQ included, where no URL in the environment names others. All data and logs are kept
-    in .conveyor (CONVEYOR_STATE_DIR).
+    in .conveyor (CONVEYOR_STATE_DIR). Where RabbitMQ is not installed, the first start fetches the distribution's own
+    packages into that folder, as any user, and installs nothing.
     """
     chosen = settings()
     if f"{PREFIX}LOG_FORMAT" not in os.environ:
@@ -53,6 +55,7 @@ def reset(yes: bool) -> None:
       conveyor reset
       conveyor reset --yes
 
+    RabbitMQ's programs, where `conveyor run` has fetched them, are no data and stay.
     Asks first, unless --yes is said. Refused while any of its processes runs, also one that a killed supervisor has
     left behind: `conveyor run` takes those over, and Ctrl-C there ends them.
     """
@@ -63,7 +66,8 @@ def reset(yes: bool) -> None:
     stack.require_stopped(state)
     require_consent(f"All orders, stock and logs in {state.absolute()} are lost", state.absolute().name, yes)
     stack.forget(state)
-    terminal.say(f"{state} is forgotten")
+    kept = state / FETCHED
+    terminal.say(f"{state} is forgotten" + (f", all but the programs in {kept}" if kept.exists() else ""))
 
 
 def supervise(chosen: Settings, demo: bool = True) -> None:
@@ -75,7 +79,13 @@ def supervise(chosen: Settings, demo: bool = True) -> None:
     try:
         os.umask(0o077)
         with only_one(state):
-            _Run(chosen, state).serve(demo)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # it is, under nohup
+                    signal.signal(number, _stop_at_once)
+            missing = provide_rabbitmq(chosen, state, say, terminal.say_in_place)
+            _Run(chosen, state).serve(demo, missing)
+    except StopRequested:
+        say("\nStopped.")
     except OSError as error:
         raise EmbeddedError(f"{error.filename or state}: {error.strerror}") from error
 
@@ -93,11 +103,12 @@ class _Run:
         children = Children(self._settings, state, names, self._servers.management_url())
         self._supervisor = Supervisor([*self._servers.all(), *children.all()], say, self._save, terminal.say_in_place)
 
-    def serve(self, demo: bool) -> None:
+    def serve(self, demo: bool, missing: str) -> None:
+        """``missing``: why there is no RabbitMQ, where there is none."""
         began = time.monotonic()
-        say(self._servers.about_the_broker(self._settings))
+        say(self._servers.about_the_broker(self._settings, missing))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # it is, under nohup
+            if signal.getsignal(number) is _stop_at_once:
                 signal.signal(number, self._stop)
         self._make_room()
         try:
@@ -135,6 +146,11 @@ class _Run:
 
     def _stop(self, _number: int, _frame: Any) -> None:
         self._supervisor.stop()
+
+
+def _stop_at_once(_number: int, _frame: Any) -> None:
+    """While there is nothing yet that would have to be stopped in order."""
+    raise StopRequested
 
 
 def say(text: str) -> None:

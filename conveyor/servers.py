@@ -1,12 +1,15 @@
 """Which servers a stack runs itself, and the settings that lead to them. A URL in the environment replaces one."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chassis.settings import Settings
 from conveyor import SERVICES
 from conveyor.children import DATABASES, url_of
-from conveyor.embedded import rabbitmq
+from conveyor.embedded import apt, rabbitmq, rabbitmq_tree
+from conveyor.embedded.apt import Apt
 from conveyor.embedded.postgres import Postgres
 from conveyor.embedded.processes import RECORD
 from conveyor.embedded.rabbitmq import RabbitMQ
@@ -18,6 +21,8 @@ Broker: Valkey stands in for RabbitMQ, {why}.
   Weaker than with RabbitMQ: no dead-letter queues and no publisher confirms; what a killed worker had taken comes
   back after 60 s instead of at once; workers take one message at a time. Only a message that no step ever saw can be
   lost, and the sweeper sends the chain of such an order again."""
+
+NOT_INSTALLED = "which is not installed here"
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,51 @@ class Servers:
         """RabbitMQ's API, with its password; empty where its RabbitMQ is not ours."""
         return self.broker.management_url() if isinstance(self.broker, RabbitMQ) else ""
 
-    def about_the_broker(self, settings: Settings) -> str:
-        """What people should know about the broker before anything starts."""
+    def about_the_broker(self, settings: Settings, missing: str = NOT_INSTALLED) -> str:
+        """What people should know about the broker before anything starts; ``missing`` is why there is no RabbitMQ."""
         if self.broker is None:
             return f"Broker: the one of CONVEYOR_BROKER_URL, {settings.broker_url.rpartition('@')[2]}"
         if isinstance(self.broker, RabbitMQ):
             return f"Broker: RabbitMQ, a node of its own on 127.0.0.1:{self.broker.port}"
         asked = settings.embedded_broker == "valkey"
-        return STAND_IN.format(why="as CONVEYOR_EMBEDDED_BROKER asks" if asked else "which is not installed here")
+        return STAND_IN.format(why="as CONVEYOR_EMBEDDED_BROKER asks" if asked else missing)
+
+
+def provide_rabbitmq(
+    settings: Settings, state: Path, say: Callable[[str], None], show: Callable[[str], None] = lambda _words: None
+) -> str:
+    """Have a RabbitMQ for the stack of these settings: the one that is here, or the distribution's, fetched for it.
+
+    ``state`` is the folder that keeps what is fetched. Returns why there is none, for people; empty where there is one,
+    or where these settings need none. Raises EmbeddedError where they need one and there is none.
+    """
+    if settings.broker_url or settings.embedded_broker == "valkey" or rabbitmq.installed() is not None:
+        return ""
+    tree = state / rabbitmq_tree.FETCHED / rabbitmq_tree.release()
+    try:
+        if not tree.exists():
+            _fetch(tree, say, show)
+    except rabbitmq_tree.NoTree as error:
+        if settings.embedded_broker == "rabbitmq":
+            raise
+        return str(error)
+    rabbitmq_tree.use(tree)
+    return ""
+
+
+def _fetch(tree: Path, say: Callable[[str], None], show: Callable[[str], None]) -> None:
+    if not apt.here():
+        hint = " (brew install rabbitmq)" if sys.platform == "darwin" else ""
+        raise rabbitmq_tree.NoTree(f"{NOT_INSTALLED}{hint}")
+    try:
+        rabbitmq_tree.make(
+            tree,
+            Apt(tree.with_name("apt")),
+            lambda what: say(f"{what} CONVEYOR_EMBEDDED_BROKER=valkey does without."),
+            show,
+        )
+    except rabbitmq_tree.NoTree as error:
+        raise rabbitmq_tree.NoTree(f"{NOT_INSTALLED} and could not be fetched: {error}") from error
 
 
 def _broker(settings: Settings, state: Path) -> RabbitMQ | Valkey:

@@ -6,6 +6,7 @@ Everything about a stack is in that directory (``.conveyor`` by default), which 
     lock          held by the supervisor as long as it lives
     postgres/  valkey/  rabbitmq/  broker/    data, passwords and process record of each server
     logs/  processes/  ready/                 log, process record and ready file of each child
+    fetched/      RabbitMQ's programs, where the machine has none
 """
 
 import fcntl
@@ -19,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from conveyor.embedded.processes import RECORD, EmbeddedError, Process, end_left_behind, write_private
+from conveyor.embedded.rabbitmq_tree import FETCHED
 
 #: Settings that carry a password or are one process's own: nobody is given them who has not asked for them.
 GUARDED = {
@@ -31,9 +33,11 @@ GUARDED = {
     "ready_file",
     "state_dir",
 }
-#: What the state directory may hold: the above, and those of `conveyor chaos` and `make bench` below it.
+#: What the state directory may hold: the above, those of `conveyor chaos` and `make bench` below it, and what was
+#: fetched to run it, which is no data and is not forgotten.
 OURS = {
-    "stack.json", "lock", "postgres", "valkey", "rabbitmq", "broker", "logs", "processes", "ready", "chaos", "bench"
+    "stack.json", "lock", "postgres", "valkey", "rabbitmq", "broker", "logs", "processes", "ready", "chaos", "bench",
+    FETCHED,
 }  # fmt: skip
 LOCK_PATIENCE = 1.0  # seconds: another command may hold the lock for a moment, to see whether a stack runs
 
@@ -129,13 +133,20 @@ def require_stopped(state: Path) -> None:
 def forget(state: Path) -> None:
     """Remove a state directory with all data in it, and end what a killed supervisor left running there.
 
-    Raises EmbeddedError while a stack runs on it.
+    What was fetched stays. Raises EmbeddedError while a stack runs on it.
     """
     if not state.exists():
         return
     with only_one(state):
         end_left_behind(state, keep=())
-        shutil.rmtree(state)
+        if not (state / FETCHED).exists():
+            shutil.rmtree(state)
+            return
+        for each in state.iterdir():
+            if each.is_dir() and each.name != FETCHED:
+                shutil.rmtree(each)
+            elif each.name not in (FETCHED, "lock"):
+                each.unlink()
 
 
 def mark(state: Path) -> tuple[str, str]:

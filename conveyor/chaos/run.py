@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -23,6 +23,7 @@ from conveyor.client import Gateway
 from conveyor.databases import Databases
 from conveyor.replay.book import read_book
 from conveyor.replay.prepare import Ids, Preparation
+from conveyor.servers import provide_rabbitmq
 from conveyor.terminal import say
 
 BOOK = Path(samples.__file__).parent / "orders.csv"
@@ -62,7 +63,9 @@ class Diary:
 
 def chaos(options: Options, settings: Settings) -> Verdict:
     """Torment a stack of its own while orders go through it, and judge. Raises VictimFailed, EmbeddedError."""
-    victim = Victim(settings, Path(settings.state_dir).absolute() / "chaos")
+    state = Path(settings.state_dir).absolute()
+    provide_rabbitmq(replace(settings, broker_url=""), state, say)
+    victim = Victim(settings, state / "chaos")
     say(f"starting a stack in {victim.state}; its logs are kept there")
     try:
         victim.start()

@@ -1,4 +1,4 @@
-"""A private RabbitMQ node from the RabbitMQ that is installed on this machine."""
+"""A private RabbitMQ node from the RabbitMQ that is on the PATH or installed on this machine."""
 
 import os
 import shutil
@@ -225,7 +225,10 @@ def _require_recent(version: str) -> None:
 
 
 def installed() -> Path | None:
-    """The folder of RabbitMQ's scripts on this machine; None where it or its Erlang is not installed."""
+    """The folder of RabbitMQ's scripts on this machine; None where it or its Erlang is not installed.
+
+    One whose own scripts are on the PATH goes before one that a package has installed.
+    """
     for folder in _candidates():
         if (folder / "rabbitmq-env").exists() and os.access(folder / "rabbitmq-server", os.X_OK):
             return folder if shutil.which("erl") else None
@@ -244,11 +247,12 @@ def scripts() -> Path:
 
 
 def _candidates() -> Iterator[Path]:
+    on_path = Path(shutil.which("rabbitmq-server") or "rabbitmq-server").resolve().parent
+    if (on_path.parent / "plugins").is_dir():  # not so a distribution's wrapper
+        yield on_path
     for pattern in FOLDERS:
         yield from sorted(Path("/").glob(pattern), reverse=True)
-    on_path = shutil.which("rabbitmq-server")
-    if on_path:
-        yield Path(on_path).resolve().parent
+    yield on_path
 
 
 def _epmd() -> Path:
