@@ -212,6 +212,28 @@ def lost_too_often(sweep: Sweep, death: Death) -> None:
     sweep.becomes(order, "Pending Shipment")
 
 
+def clock_back(sweep: Sweep, death: Death) -> None:
+    """The clock is set back while a message is lost and a parcel is under way: their rows are an hour ahead."""
+    product = sweep.add_product()
+    shipped = sweep.shipped(product)
+    with death:
+        lost = _lose(sweep, "place", product)
+        moved = "sent_at = now() + interval '1 hour', deadline = now() + interval '61 minutes'"
+        sweep.ask("sales", f"UPDATE order_sagas SET {moved} WHERE order_id = :id RETURNING order_id", id=lost)
+        ahead = "UPDATE orders SET updated_at = now() + interval '1 hour' WHERE id = :id RETURNING id"
+        sweep.ask("sales", ahead, id=shipped)
+    right = "SELECT count(*) FROM orders WHERE id = :id AND updated_at <= now()"
+    sweep.until(lambda: sweep.ask("sales", right, id=shipped) == [(1,)], "the parcel is an hour ahead")
+    right = "SELECT count(*) FROM order_sagas WHERE order_id = :id AND sent_at <= now()"
+    sweep.until(lambda: sweep.ask("sales", right, id=lost) == [(1,)], "the chain is an hour ahead")
+    ago = "sent_at = sent_at - interval '2 hours', deadline = deadline - interval '2 hours'"
+    sweep.execute("sales", f"UPDATE order_sagas SET {ago} WHERE order_id = '{lost}'")
+    sweep.shipped(product)
+    _an_hour_passes(sweep)
+    sweep.stock[product] -= 1
+    sweep.becomes(lost, "Pending Shipment")
+
+
 def old_keys(sweep: Sweep, death: Death) -> None:
     """A key that is older than a month is forgotten."""
     old, key = UUID(int=(1_600_000_000_000 << 80) + uuid7().int % (1 << 60)), uuid7().hex
@@ -406,7 +428,7 @@ STORIES: dict[str, Story] = {
     each.__name__: each
     for each in (
         place, refused, cancel, cancel_by_status, late, move, courier, report, register, add_product, change_product,
-        adjust_stock, open_delivery, fault, dead_letter, lost_place, lost_cancel, lost_too_often, old_keys, resume,
-        compensate, replay, drop, repair, orphan,
+        adjust_stock, open_delivery, fault, dead_letter, lost_place, lost_cancel, lost_too_often, clock_back, old_keys,
+        resume, compensate, replay, drop, repair, orphan,
     )
 }  # fmt: skip
