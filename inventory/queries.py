@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from chassis.codes import spellings
 from chassis.errors import Invalid
+from chassis.letter_case import contains
 from chassis.notation import amount, moment
 from chassis.paging import page, read_cursor, write_cursor
 from inventory.errors import ProductNotFound
@@ -97,7 +98,9 @@ def list_products(
     """
     name, descending = sort.removeprefix("-"), sort.startswith("-")
     keys = [products.c[name], products.c.id]
-    query = _filtered(**filters).order_by(*(key.desc() if descending else key for key in keys)).limit(limit + 1)
+    query = (
+        _filtered(session, **filters).order_by(*(key.desc() if descending else key for key in keys)).limit(limit + 1)
+    )
     if cursor:
         of, *position = read_cursor(cursor, str, SORTS[name], UUID)
         if of != sort:
@@ -111,7 +114,7 @@ def list_products(
     )
 
 
-def _filtered(status: str | None = None, sku: str | None = None, q: str | None = None) -> Select[Any]:
+def _filtered(session: Session, status: str | None = None, sku: str | None = None, q: str | None = None) -> Select[Any]:
     query = select(products)
     if status is not None:
         query = query.where(products.c.status == status)
@@ -120,7 +123,7 @@ def _filtered(status: str | None = None, sku: str | None = None, q: str | None =
     if q is not None:
         # Reads the whole catalogue: fine for tens of thousands of products; pg_trgm would come before a million.
         columns = (products.c.name, products.c.sku)
-        query = query.where(or_(*(each.icontains(part, autoescape=True) for part in spellings(q) for each in columns)))
+        query = query.where(or_(*(contains(session, each, part) for part in spellings(q) for each in columns)))
     return query
 
 

@@ -279,15 +279,19 @@ def _with_email(session: Session, email: str) -> ColumnElement[bool]:
     return func.lower(customers.c.email) == func.lower(email) if owner is None else customers.c.id == owner
 
 
-_DOUBLES = text(
-    "SELECT array_agg(id ORDER BY owns DESC, created_at, id) AS ids FROM ("
-    " SELECT id, lower(email) AS email, created_at,"
-    " EXISTS (SELECT FROM customer_emails WHERE customer_id = customers.id) AS owns FROM customers) AS known"
-    " GROUP BY email HAVING count(*) > 1 ORDER BY 1"
+_OWN_NO_ADDRESS = text(
+    "SELECT id, email FROM customers"
+    " WHERE NOT EXISTS (SELECT FROM customer_emails WHERE customer_id = customers.id) ORDER BY created_at, id"
 )
 
 
 def doubles(session: Session) -> list[list[UUID]]:
     """The ids of customers that have one e-mail address: for each such address its owner first, then the others, oldest
-    first. Reads all customers."""
-    return [row.ids for row in session.execute(_DOUBLES)]
+    first."""
+    others: dict[str, list[UUID]] = {}
+    for customer in session.execute(_OWN_NO_ADDRESS):
+        others.setdefault(folded(customer.email), []).append(customer.id)
+    owned = select(customer_emails.c.email, customer_emails.c.customer_id).where(customer_emails.c.email.in_(others))
+    owners = {row.email: [row.customer_id] for row in session.execute(owned)}
+    found = [owners.get(email, []) + others[email] for email in sorted(others)]
+    return [ids for ids in found if len(ids) > 1]

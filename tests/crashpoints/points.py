@@ -237,8 +237,13 @@ SWEEPER = (
     _round("a lost cancel chain", "move_on", "lost_cancel", RESENT),
     _round("an order lost too often", "move_on", "lost_too_often", written("orders", "after the order is flagged")),
     _round("a silent parcel", "ask_delivery", "report", written("orders", "after the order is marked"), RESENT),
-    _round("rows from the future", "put_clock_right", "clock_back",
-           written("order_sagas", "after the chains are put right"), written("orders", "after the parcels are put right")),
+    _round(
+        "rows from the future",
+        "put_clock_right",
+        "clock_back",
+        written("order_sagas", "after the chains are put right"),
+        written("orders", "after the parcels are put right"),
+    ),
     _round("old keys", "forget_old_keys", "old_keys", written("customers", "after the key is forgotten")),
 )
 

@@ -18,6 +18,7 @@ from chassis.settings import Settings, settings
 from conveyor.embedded.postgres import Postgres
 from sales import placing, queries
 from sales.attention import SENTENCES, Cause
+from sales.models import customers
 from tests import release_before
 from tests.conftest import SERVICES
 from tests.integration.conftest import Scratch
@@ -310,6 +311,27 @@ def test_an_address_is_the_oldest_customers_that_has_it_and_no_row_is_lost(scrat
     assert owners == {"ada@example.com": ids[1], "bob@example.com": ids[2], "ada@m\u00fcller.example": ids[3]}
     assert [ids[1], ids[0]] in listed
     assert ids[2] not in {each for group in listed for each in group}
+
+
+def test_whom_a_release_of_before_addresses_had_owners_has_registered_owns_the_address_too(
+    scratch_database: Scratch,
+) -> None:
+    sessions = scratch_database("sales")
+    migrate("sales", "0006")
+    emails = ["J\u00d6RG@example.com", "j\u00f6rg@example.com", "\u0416@example.com"]
+    ids = [uuid7() for _ in emails]
+    with transaction(sessions) as session:
+        for customer_id, email in zip(ids, emails, strict=True):
+            row = {"id": customer_id, "name": "A", "email": email, "address": "x"}
+            session.execute(customers.insert().values(**row))
+    migrate("sales")
+    with transaction(sessions) as session:
+        owners = dict(session.execute(text("SELECT email, customer_id FROM customer_emails")).all())
+        found = queries.list_customers(session, {"limit": 10, "email": "\u0436@EXAMPLE.com"})["items"]
+        listed = queries.doubles(session)
+    assert owners == {"j\u00f6rg@example.com": ids[0], "\u0436@example.com": ids[2]}
+    assert [each.id for each in found] == [ids[2]]
+    assert listed == [ids[:2]]
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -182,6 +182,12 @@ class TestList:
         assert names(client.get("/products", query_string={"q": f"%{shelf}"})) == []
         assert names(client.get("/products", query_string={"q": f"_{shelf}"})) == []
 
+    def test_search_knows_the_case_of_every_letter(self, client, shelf):
+        product = {"sku": f"\u00dcBER-{shelf}", "name": f"\u041b\u0430\u043c\u043f\u0430 {shelf}", "price": "1.00"}
+        assert client.post("/products", json=product).status_code == 201
+        for part in ("\u00fcber-", "\u041b\u0410\u041c\u041f\u0410 "):
+            assert names(client.get("/products", query_string={"q": part + shelf})) == [product["name"]]
+
     def test_filters_are_all_kept(self, client, shelf):
         (found,) = client.get("/products", query_string={"sku": f"B-{shelf}"}).json["items"]
         client.patch(f"/products/{found['id']}", json={"status": "inactive"})
