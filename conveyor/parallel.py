@@ -4,8 +4,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ Result = TypeVar("Result")
 
 #: Without a terminal, a line is printed at each of so many equal parts of the way.
 PARTS = 4
+#: So many items are taken for each that is worked on.
+AHEAD = 4
 #: Seconds until somebody at a terminal is told what is being waited for.
 QUIET = 0.7
 
@@ -25,13 +28,19 @@ QUIET = 0.7
 def each(work: Callable[[Item], Result], items: Iterable[Item], concurrency: int) -> Iterator[Result]:
     """The results of ``work`` on every item, as they come ready; items are begun in their order.
 
-    The first exception of ``work`` comes out here. Whoever leaves early (an exception, Ctrl-C) drops what has not
-    begun, and does not wait for what has.
+    Items are taken as they are needed, a few ahead: there may be any number of them. The first exception of ``work``
+    comes out here. Whoever leaves early (an exception, Ctrl-C) drops what has not begun, and does not wait for what
+    has.
     """
     pool = ThreadPoolExecutor(concurrency)
+    coming = iter(items)
     try:
-        for finished in as_completed([pool.submit(work, item) for item in items]):
-            yield finished.result()
+        waiting = {pool.submit(work, item) for item in islice(coming, AHEAD * concurrency)}
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            waiting |= {pool.submit(work, item) for item in islice(coming, len(finished))}
+            for each_of_them in finished:
+                yield each_of_them.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -115,7 +115,7 @@ class _Run:
     def _prepare(self) -> Ids:
         """Customers and products, while all is quiet. Raises GatewayError, VictimFailed."""
         gateway = Gateway(self._victim.settings.gateway_url, connections=8, patience=60)
-        ids = Preparation(gateway, self._run, None, False, 8).prepare(self._book, self._book.invoices)
+        ids = Preparation(gateway, self._run, None, False, 8).prepare(self._book.products, self._book.invoices)
         refused = {**ids.refused_products, **ids.refused_customers}
         if refused:
             raise VictimFailed(

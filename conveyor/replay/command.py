@@ -1,13 +1,46 @@
 """`conveyor replay FILE`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from conveyor.ranges import NumberRange, WholeRange
 from conveyor.replay import run as replaying
+from conveyor.replay.book import Answers
+from conveyor.replay.formats import FIELDS, FORMATS
+from conveyor.tables.dates import DMY, MDY, YMD
+from conveyor.tables.encodings import codec
+from conveyor.tables.numbers import COMMA, POINT
 from conveyor.target import target
 from conveyor.words import Words
+
+
+class Mapped(click.ParamType[tuple[str, str]]):
+    """A field of ours and the title of its column, as ``StockCode=sku``; the field in either case."""
+
+    name = "FIELD=TITLE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The field and the title. Fails the command where the field is none."""
+        name, _, title = str(value).partition("=")
+        field = next((each for each in FIELDS if each.lower() == name.strip().lower()), None)
+        if field is None or not title.strip():
+            self.fail(f"{value!r} is not FIELD=TITLE with one of the fields {', '.join(FIELDS)}.", param, ctx)
+        return field, title.strip()
+
+
+class Codec(click.ParamType[str]):
+    """An encoding that Python knows."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Its name, as Python spells it. Fails the command where it is none."""
+        try:
+            return codec(str(value))
+        except LookupError:
+            self.fail(f"{value!r} is no encoding of texts, as cp1252, iso8859-2 and cp932 are.", param, ctx)
 
 
 @click.command(short_help="Send an order book through the gateway and watch every order to its end.")
@@ -39,6 +72,45 @@ from conveyor.words import Words
     type=NumberRange(min=0),
     help="Give up when no order has ended, or the gateway has been away, for so long.",
 )
+@click.option("--dry-run", is_flag=True, help="Say what is in the file and what is decided about it; send nothing.")
+@click.option(
+    "--format",
+    "source",
+    type=click.Choice(["auto", *FORMATS]),
+    default="auto",
+    show_default=True,
+    help="Which export the file is.",
+)
+@click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    type=Mapped(),
+    metavar="FIELD=TITLE",
+    help="The column of a field, as StockCode=sku, or StockCode=#4. A second one for StockCode stands in.",
+)
+@click.option("--encoding", type=Codec(), metavar="NAME", help="The file's encoding.  [default: UTF-8, or its mark]")
+@click.option("--sheet", metavar="NAME", help="The sheet of a workbook.  [default: the one with an order book]")
+@click.option(
+    "--decimal", type=click.Choice([POINT, COMMA]), help="The decimal sign.  [default: found from all numbers]"
+)
+@click.option(
+    "--dates", type=click.Choice([DMY, MDY, YMD]), help="The order of a date.  [default: found from all dates]"
+)
+@click.option(
+    "--rules",
+    type=click.Choice(["auto", "uci", "none"]),
+    default="auto",
+    show_default=True,
+    help="Whose codes are no products: uci drops POST, M, C123456 and the like.",
+)
+@click.option(
+    "--repeats",
+    type=click.Choice(["drop", "keep"]),
+    default="drop",
+    show_default=True,
+    help="An order that stands in the file twice, line for line: once, or added up.",
+)
 @click.pass_context
 def replay(
     context: click.Context,
@@ -50,20 +122,36 @@ def replay(
     stock: int | None,
     rejects: Path | None,
     patience: float,
+    dry_run: bool,
+    source: str,
+    mapped: tuple[tuple[str, str], ...],
+    encoding: str | None,
+    sheet: str | None,
+    decimal: str | None,
+    dates: str | None,
+    rules: str,
+    repeats: str,
 ) -> None:
     """Send an order book through the gateway and watch every order to its end.
 
-    FILE is a CSV with the columns of the UCI Online Retail set, in any order: InvoiceNo, StockCode, Description,
-    Quantity, InvoiceDate, UnitPrice, CustomerID, Country. One order is sent per invoice, without prices. A line that
-    cannot be an order line (a credit note, postage, a broken row, ...) is dropped and listed with its number and the
-    reason; the rest of its invoice is sent. Nothing in the file stops the run. The list of dropped lines is a CSV
-    that can be corrected in a spreadsheet and replayed in turn.
+    FILE is a CSV, an xlsx or ods workbook, or JSON lines: an order book with a row for each product of an order. The
+    columns InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country are known, and
+    those of the exports that --format names; --map says what others are called. docs/migrating.md has an example of
+    each. One order is sent per invoice, without prices. A line that cannot be an order line (no quantity, a broken
+    row, ...) is dropped and listed with its number and the reason; the rest of its invoice is sent. The list of
+    dropped lines is a CSV that can be corrected in a spreadsheet and replayed in turn.
 
     \b
     A small order book comes with Conveyor:
+      conveyor replay conveyor/samples/orders.csv --dry-run
       conveyor replay conveyor/samples/orders.csv
       conveyor replay conveyor/samples/orders.csv --run scarce --stock 20
       conveyor replay orders.csv --rate 50 --concurrency 16
+
+    CERTAIN OR ASKED. What is decided about the file is said before anything is sent. Where it can be read in more
+    than one way, nothing is sent: the message names the option that says which one is meant. Rows without an order
+    number belong to the order above. An order that has two customers, or lines an hour or more apart, is refused,
+    and so is a number in scientific notation: a spreadsheet has made one of many.
 
     RUNS. An order's idempotency key is made of the run's name and the invoice: the same run a second time makes no
     new order, gets the stored answers, and waits for what is still open. Another --run makes new orders, for
@@ -79,5 +167,11 @@ def replay(
 
     EXIT CODE. 0 when every order was taken by the gateway and has ended, 1 otherwise, 2 for a wrong command line.
     """
-    options = replaying.Options(file, run or file.name, concurrency, rate, limit, stock, rejects, patience)
+    titles: dict[str, tuple[str, ...]] = {}
+    for name, title in mapped:
+        titles[name] = (*titles.get(name, ()), title)
+    answers = Answers(encoding, sheet, decimal, dates, source, titles, rules, repeats == "keep")
+    options = replaying.Options(
+        file, run or file.name, concurrency, rate, limit, stock, rejects, patience, dry_run, answers
+    )
     context.exit(replaying.replay(options, target()))

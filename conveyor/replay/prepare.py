@@ -9,14 +9,14 @@ before the customers exist.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 from conveyor.client import JSON, Gateway, Refused, key_of
 from conveyor.parallel import each, progress
-from conveyor.replay.book import Book, Invoice, Product
+from conveyor.replay.book import Invoice, Product
 
 #: Other runs sell on while the stock is set, so there may be less to take away than there was.
 TRIES = 3
@@ -32,9 +32,9 @@ class Ids:
     refused_customers: dict[str, str] = field(default_factory=dict)
 
 
-def has_begun(gateway: Gateway, run: str, book: Book) -> bool:
-    """Whether an earlier replay of this run got as far as its customers. Raises GatewayError."""
-    return bool(gateway.get("/customers", email=email_of(run, book.invoices[0].customer)).body["items"])
+def has_begun(gateway: Gateway, run: str, customer: str) -> bool:
+    """Whether an earlier replay of this run got as far as its customers; this is the first. Raises GatewayError."""
+    return bool(gateway.get("/customers", email=email_of(run, customer)).body["items"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Preparation:
     begun: bool
     concurrency: int
 
-    def prepare(self, book: Book, invoices: Sequence[Invoice]) -> Ids:
-        """Create what is missing of the whole book's products, and of the customers of these invoices.
+    def prepare(self, products: Mapping[str, Product], invoices: Iterable[Invoice]) -> Ids:
+        """Create what is missing of a whole book's products, and of the customers of these invoices.
 
         Raises GatewayError when the gateway is away for longer than the client's patience.
         """
@@ -60,8 +60,11 @@ class Preparation:
         # Page by page: a book names most of a catalogue, and asking for each product by itself takes far longer.
         catalogue = {each["sku"]: each for each in self.gateway.every("/products", limit=100)}
         product = partial(self._ensure_product, catalogue)
-        self._all("products", product, book.products, ids.products, ids.refused_products)
-        countries = {invoice.customer: invoice.country for invoice in reversed(invoices)}
+        self._all("products", product, products, ids.products, ids.refused_products)
+        countries: dict[str, str] = {}
+        for invoice in invoices:
+            if not invoice.customer_id:
+                countries.setdefault(invoice.customer, invoice.country)
         self._all("customers", self._ensure_customer, countries, ids.customers, ids.refused_customers)
         return ids
 

@@ -2,7 +2,8 @@
 
 import csv
 import re
-from io import StringIO
+from collections.abc import Iterator
+from itertools import chain
 
 from conveyor.replay.cells import from_text
 
@@ -12,11 +13,12 @@ REJECTS = ("line", "reason", "text")
 _TITLES = re.compile(r"line([,;\t])reason\1text\s")
 
 
-def as_written(text: str) -> str:
-    """The order book whose rejects this text lists; any other text is returned as it is."""
-    titles = _TITLES.match(text)
+def as_written(lines: Iterator[str]) -> Iterator[str]:
+    """The lines of the order book whose rejects these lines list; any other lines as they are."""
+    first = next(lines, "")
+    titles = _TITLES.match(first + "\n")
     if titles is None:
-        return text
-    records = csv.reader(StringIO(text, newline=""), delimiter=titles[1])
-    next(records)
-    return "\n".join(from_text(titles[1].join(record[2:])) for record in records)
+        yield from chain([first], lines)
+        return
+    for record in csv.reader((f"{line}\n" for line in lines), delimiter=titles[1]):
+        yield from from_text(titles[1].join(record[2:])).split("\n")

@@ -1,19 +1,20 @@
 """A replay from the file to the report."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chassis.settings import Settings
 from conveyor.client import Gateway, GatewayError, Refused
 from conveyor.parallel import progress
-from conveyor.replay import report
-from conveyor.replay.book import Book, Invoice, NoOrderBook, Reject, read_book
+from conveyor.replay import decided, report
+from conveyor.replay.book import Answers, Invoice, OpenBook, Reject, opened_book
 from conveyor.replay.prepare import Ids, Preparation, has_begun
 from conveyor.replay.rejects import write_rejects
 from conveyor.replay.send import NOT_TRIED, UNREACHABLE, Sender, Sent, Unsent
-from conveyor.replay.source import bytes_of
 from conveyor.replay.wait import Ending, endings
+from conveyor.tables.errors import Uncertain
 from conveyor.terminal import say, say_paragraph
 
 #: A book of more bytes takes seconds to read.
@@ -25,7 +26,7 @@ class Options:
     """What a replay is asked to do; ``conveyor replay --help`` says it in words.
 
     ``rate`` is in orders a second, None for as fast as it goes; ``stock`` is in units, None for enough; ``patience``
-    is in seconds.
+    is in seconds. ``answers``: what the operator says about the file.
     """
 
     file: Path
@@ -36,42 +37,60 @@ class Options:
     stock: int | None = None
     rejects: Path | None = None
     patience: float = 300.0
+    dry_run: bool = False
+    answers: Answers = field(default_factory=Answers)
 
 
 def replay(options: Options, settings: Settings) -> int:
     """Send an order book through the gateway and print what came of it.
 
-    The exit code: 0 when every order was taken and has ended, 1 otherwise. Raises Unreadable and NoOrderBook before
-    anything is written, GatewayError when the gateway is not there, or goes away for good before the first order is
-    sent.
+    The exit code: 0 when every order was taken and has ended, 1 otherwise; of a dry run 0 where there is something to
+    send. Raises Unreadable, Uncertain and NoOrderBook before anything is written, GatewayError when the gateway is not
+    there, or goes away for good before the first order is sent.
     """
-    book = _book_in(options.file, settings)
-    invoices = book.invoices[: options.limit]
-    for line in _of_the_book(options, book, len(invoices)):
+    limits = {"most_lines": settings.max_order_lines, "most_units": settings.max_line_quantity}
+    try:
+        _say_that_it_takes_long(options.file)
+        with opened_book(options.file, options.answers, **limits) as book:
+            return _with(book, options, settings)
+    except Uncertain as uncertain:
+        for line in uncertain.shown:
+            say(line, err=True)
+        raise
+
+
+def _with(book: OpenBook, options: Options, settings: Settings) -> int:
+    orders = min(book.orders, options.limit or book.orders)
+    for line in (*decided.lines(book), *_of_the_run(options, book, orders)):
         say(line)
-    _list_rejects(options, book.header, book.rejects)
-    if not invoices:
+    if not options.dry_run or options.rejects:
+        _list_rejects(options, book.header, book.rejects())
+    if not orders:
         say(f"There is nothing to send in {options.file}.", err=True)
         return 1
+    if options.dry_run:
+        say("This is a dry run: nothing is sent.")
+        return 0
     gateway = Gateway(settings.gateway_url, connections=options.concurrency, patience=options.patience)
     try:
         _check_presence(settings.gateway_url)
-        return _through(gateway, options, book, invoices)
+        return _through(gateway, options, book, orders)
     finally:
         gateway.stop()
 
 
-def _through(gateway: Gateway, options: Options, book: Book, invoices: Sequence[Invoice]) -> int:
-    begun = has_begun(gateway, options.run, book)
+def _through(gateway: Gateway, options: Options, book: OpenBook, orders: int) -> int:
+    begun = has_begun(gateway, options.run, next(book.invoices(1)).customer)
     if begun:
         say(f"run {options.run} has begun before: stock is left as it is, and no order is made twice")
     preparation = Preparation(gateway, options.run, options.stock, begun, options.concurrency)
-    ids = preparation.prepare(book, invoices)
-    sendable, refused = without_refused(invoices, ids)
-    sent, unsent = _send(gateway, options, ids, sendable)
+    ids = preparation.prepare(book.products, book.invoices(options.limit))
+    refused: list[Reject] = []
+    sendable = without_refused(book.invoices(options.limit), ids, refused.append)
+    sent, unsent = _send(gateway, options, ids, sendable, orders)
     refused += [_reject(each) for each in unsent]
     if refused:
-        _list_rejects(options, book.header, book.rejects + refused)
+        _list_rejects(options, book.header, merged(book.rejects(), refused))
     ended = _wait(gateway, options, sent)
     result = report.summarize(sent, unsent, ended)
     for line in (*report.lines(result), *_next_steps(sent, unsent, ended)):
@@ -79,21 +98,23 @@ def _through(gateway: Gateway, options: Options, book: Book, invoices: Sequence[
     return 0 if sent and result.complete else 1
 
 
-def without_refused(invoices: Iterable[Invoice], ids: Ids) -> tuple[list[Invoice], list[Reject]]:
-    """The invoices without the lines whose product or customer the gateway refused, and those lines."""
-    sendable: list[Invoice] = []
-    rejects: list[Reject] = []
+def without_refused(invoices: Iterable[Invoice], ids: Ids, reject: Callable[[Reject], None]) -> Iterator[Invoice]:
+    """The invoices without the lines whose product or customer the gateway refused; those lines are rejected."""
     for invoice in invoices:
         items = []
         for item in invoice.items:
             why = ids.refused_customers.get(invoice.customer) or ids.refused_products.get(item.sku)
             if why:
-                rejects.append(Reject(item.number, f"the gateway refused the customer or product: {why}", item.text))
+                reject(Reject(item.number, f"the gateway refused the customer or product: {why}", item.text))
             else:
                 items.append(item)
         if items:
-            sendable.append(replace(invoice, items=items))
-    return sendable, rejects
+            yield replace(invoice, items=items)
+
+
+def merged(book: Iterable[Reject], refused: Iterable[Reject]) -> Iterator[Reject]:
+    """The rejects of the book and of the gateway, in the order of the file."""
+    return heapq.merge(book, sorted(refused, key=lambda each: each.number), key=lambda each: each.number)
 
 
 def _check_presence(url: str) -> None:
@@ -104,11 +125,13 @@ def _check_presence(url: str) -> None:
         say(f"The gateway is there, and not well: {refusal.detail} Going on.", err=True)
 
 
-def _send(gateway: Gateway, options: Options, ids: Ids, invoices: Sequence[Invoice]) -> tuple[list[Sent], list[Unsent]]:
+def _send(
+    gateway: Gateway, options: Options, ids: Ids, invoices: Iterable[Invoice], orders: int
+) -> tuple[list[Sent], list[Unsent]]:
     sent: list[Sent] = []
     unsent: list[Unsent] = []
     sender = Sender(gateway, options.run, ids, options.rate)
-    with progress("orders sent", len(invoices)) as advance:
+    with progress("orders sent", orders) as advance:
         for outcome in sender.send(invoices, options.concurrency):
             if isinstance(outcome, Sent):
                 sent.append(outcome)
@@ -134,29 +157,23 @@ def _wait(gateway: Gateway, options: Options, sent: Sequence[Sent]) -> dict[str,
     return ended
 
 
-def _of_the_book(options: Options, book: Book, sending: int) -> Iterator[str]:
-    dates = sorted(invoice.date for invoice in book.invoices if invoice.date)
-    period = f", {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}" if dates else ""
-    yield f"{options.file.name} ({book.encoding}): {book.lines:,} lines, {len(book.rejects):,} dropped{period}"
-    yield f"{len(book.invoices):,} invoices, {len(book.products):,} products; run {options.run} sends {sending:,}"
+def _of_the_run(options: Options, book: OpenBook, sending: int) -> Iterator[str]:
+    period = f", {book.period[0]:%Y-%m-%d} to {book.period[1]:%Y-%m-%d}" if book.period else ""
+    dropped = sum(book.reasons.values())
+    yield f"{options.file.name} ({book.encoding}): {book.lines:,} lines, {dropped:,} dropped{period}"
+    yield f"{book.orders:,} orders, {len(book.products):,} products; run {options.run} sends {sending:,}"
 
 
-def _book_in(file: Path, settings: Settings) -> Book:
-    """Raises Unreadable or NoOrderBook, in a line that names the file."""
-    raw = bytes_of(file)
-    if len(raw) > SOON_READ:
+def _say_that_it_takes_long(file: Path) -> None:
+    if file.is_file() and file.stat().st_size > SOON_READ:
         say(f"reading {file}", err=True)
-    try:
-        return read_book(raw, most_lines=settings.max_order_lines, most_units=settings.max_line_quantity)
-    except NoOrderBook as error:
-        raise NoOrderBook(f"{file} is {error}") from None
 
 
-def _list_rejects(options: Options, header: Reject, rejects: Sequence[Reject]) -> None:
+def _list_rejects(options: Options, header: Reject, rejects: Iterable[Reject]) -> None:
     beside = options.file.with_suffix(".rejects.csv")
-    written = write_rejects(options.rejects or beside, header, rejects, fallback=Path(beside.name))
+    written, lines = write_rejects(options.rejects or beside, header, rejects, fallback=Path(beside.name))
     if written:
-        say(f"{len(rejects):,} lines that are not sent are listed in {written}")
+        say(f"{lines:,} lines that are not sent are listed in {written}")
 
 
 def _reject(unsent: Unsent) -> Reject:

@@ -6,13 +6,13 @@ again: the gateway gives the answer that it gave then. No prices are sent: they 
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from conveyor.client import Gateway, GatewayError, Refused, key_of
 from conveyor.parallel import each
-from conveyor.replay.book import Invoice
+from conveyor.replay.book import Invoice, Item
 from conveyor.replay.prepare import Ids
 
 #: The code of an invoice that was not sent because the gateway had gone for good.
@@ -24,7 +24,6 @@ UNREACHABLE = "unreachable"
 class Sent:
     """An order that the gateway answered for. ``seconds`` is how long its client waited, repeats included."""
 
-    invoice: Invoice
     order_id: str
     created_at: datetime
     replayed: bool
@@ -49,10 +48,10 @@ class Sender:
         self._gap = 1 / rate if rate else 0.0
         self._gone = threading.Event()
 
-    def send(self, invoices: Sequence[Invoice], concurrency: int) -> Iterator[Sent | Unsent]:
-        """Send these invoices, begun in their order, up to ``concurrency`` at a time."""
+    def send(self, invoices: Iterable[Invoice], concurrency: int) -> Iterator[Sent | Unsent]:
+        """Send these invoices, begun in their order and taken as they are sent, up to ``concurrency`` at a time."""
         begin = time.monotonic()
-        schedule = [(begin + number * self._gap, invoice) for number, invoice in enumerate(invoices)]
+        schedule = ((begin + number * self._gap, invoice) for number, invoice in enumerate(invoices))
         try:
             yield from each(self._send_when_due, schedule, concurrency)
         finally:
@@ -79,7 +78,7 @@ class Sender:
         )
         seconds = time.perf_counter() - begin
         created_at = datetime.fromisoformat(answer.body["created_at"])
-        return Sent(invoice, str(answer.body["id"]), created_at, answer.replayed, seconds)
+        return Sent(str(answer.body["id"]), created_at, answer.replayed, seconds)
 
     def _give_up(self) -> None:
         self._gone.set()
@@ -87,11 +86,19 @@ class Sender:
 
 
 def body_of(invoice: Invoice, ids: Ids) -> dict[str, object]:
-    """The order of an invoice: its lines as they stand in the book, repeated products included, without prices."""
+    """The order of an invoice: its lines as they stand in the book, repeated products included, without prices.
+
+    What the book knows by this shop's own ids is sent as it stands there, prices included.
+    """
     body: dict[str, object] = {
-        "customer_id": ids.customers[invoice.customer],
-        "items": [{"product_id": ids.products[item.sku], "quantity": item.quantity} for item in invoice.items],
+        "customer_id": invoice.customer_id or ids.customers[invoice.customer],
+        "items": [_line_of(item, ids) for item in invoice.items],
     }
     if invoice.country:
         body["delivery_address"] = invoice.country
     return body
+
+
+def _line_of(item: Item, ids: Ids) -> dict[str, object]:
+    line: dict[str, object] = {"product_id": item.product_id or ids.products[item.sku], "quantity": item.quantity}
+    return {**line, "price": item.price} if item.price else line

@@ -50,10 +50,10 @@ class Row:
         return line_of(self.cells) if self.raw is None else self.raw
 
 
-def line_of(cells: Sequence[Cell]) -> str:
-    """These cells as one line of a CSV with commas."""
+def line_of(cells: Sequence[Cell], separator: str = ",") -> str:
+    """These cells as one line of a CSV."""
     written = StringIO()
-    csv.writer(written, lineterminator="").writerow([text_of(each) for each in cells])
+    csv.writer(written, delimiter=separator, lineterminator="").writerow([text_of(each) for each in cells])
     return written.getvalue()
 
 

@@ -55,6 +55,7 @@ def encoding_of(file: BinaryIO, asked: str | None = None) -> Encoding:
 
     Raises Uncertain where nothing says which one it is, or where it is not the one that somebody says.
     """
+    file.seek(0)
     head = file.read(HEAD)
     file.seek(0)
     if asked:

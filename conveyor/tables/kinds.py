@@ -54,6 +54,7 @@ _NO_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")) + b"\x7f"
 
 def kind_of(file: BinaryIO) -> Kind:
     """The kind of this file, which is left at its beginning. Raises Unreadable with what it is otherwise."""
+    file.seek(0)
     head = file.read(HEAD)
     file.seek(0)
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):

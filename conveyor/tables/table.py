@@ -33,7 +33,7 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Table:
     """``said``: what was decided, a phrase each. ``above``: what stands above the header. ``rows`` may be asked for
-    again and again, as long as the table is open."""
+    again and again, as long as the table is open. ``encoding`` and ``separator`` are those of a text."""
 
     kind: Kind
     said: tuple[str, ...]
@@ -41,6 +41,7 @@ class Table:
     above: tuple[Row, ...]
     rows: Callable[[], Iterator[Row]] = field(repr=False)
     encoding: str = ""
+    separator: str = ","
 
 
 def as_it_stands(lines: Iterator[str]) -> Iterator[str]:
@@ -102,7 +103,15 @@ def _of_text(source: BinaryIO, is_header: IsHeader, asked: Asked, unwrap: Unwrap
     if found is None:
         raise NoHeader("a text, and no line of it names the columns")
     said = (f"text in {encoding.name} ({encoding.why})", found.said, _place(found.header, found.above))
-    return Table(Kind.TEXT, said, found.header, found.above, lambda: delimited.records(lines(), found), encoding.name)
+    return Table(
+        Kind.TEXT,
+        said,
+        found.header,
+        found.above,
+        lambda: delimited.records(lines(), found),
+        encoding.name,
+        found.separator,
+    )
 
 
 def _of_workbook(kind: Kind, book: Xlsx | Ods, is_header: IsHeader, asked: Asked) -> Table:

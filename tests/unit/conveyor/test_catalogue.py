@@ -47,9 +47,9 @@ def test_the_sample_order_book_is_an_order_book_of_the_sample_catalogue() -> Non
     assert {each.sku: str(each.price) for each in book.products.values()}.items() <= prices.items()
     assert len(book.invoices) == 56
     assert [reject.reason.split(":")[0] for reject in book.rejects] == [
-        "no product",
-        "credit note",
-        "no product",
+        "no product (rules uci)",
+        "credit note (rules uci)",
+        "a note without a price (rules uci)",
     ]
 
 

@@ -75,12 +75,12 @@ def test_a_replay_reads_its_own_rejects_back_unchanged(separator: str, tmp_path:
 
 
 def test_rejects_that_a_spreadsheet_saved_with_semicolons_are_read_too(tmp_path: Path) -> None:
-    book = read_book(f"{HEADER}\n=A1,POST,x,1,,1,,\n".encode())
+    book = read_book(f"{HEADER}\n=A1,MUG,x,0,,1,,\n".encode())
     with (tmp_path / "rejects.csv").open("w+", newline="") as saved:
         rows = csv.reader(rejects_of(book, tmp_path / "first.csv").decode().splitlines())
         csv.writer(saved, delimiter=";").writerows(rows)
         saved.seek(0)
-        assert read_book(saved.read().encode()).rejects == [Reject(2, "no product: POST", "=A1,POST,x,1,,1,,")]
+        assert read_book(saved.read().encode()).rejects == [Reject(2, "the quantity is zero: 0", "=A1,MUG,x,0,,1,,")]
 
 
 def test_reasons_that_quote_the_file_are_text_too(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chassis.errors import ConveyorError
-from chassis.settings import settings
 from conveyor.client import Gateway, Unreachable
 from conveyor.replay.book import Invoice, Item
 from conveyor.replay.command import replay
@@ -19,11 +18,11 @@ from conveyor.replay.wait import endings
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 LINES = (
-    "A1,MUG,Stone mug,2,2026-01-05 09:00:00,7.50,501,Norway\n"
-    "A1,TRAY,Birch tray,1,2026-01-05 09:00:00,19.00,501,Norway\n"
-    "A1,POST,POSTAGE,1,2026-01-05 09:00:00,18.00,501,Norway\n"
-    "A2,MUG,Stone mug,3,2026-01-05 09:05:00,7.50,,Italy\n"
-    "A3,MUG,Stone mug,4,2026-01-05 09:10:00,7.50,501,Norway\n"
+    "500001,MUG,Stone mug,2,2026-01-05 09:00:00,7.50,501,Norway\n"
+    "500001,TRAY,Birch tray,1,2026-01-05 09:00:00,19.00,501,Norway\n"
+    "500001,POST,POSTAGE,1,2026-01-05 09:00:00,18.00,501,Norway\n"
+    "500002,MUG,Stone mug,3,2026-01-05 09:05:00,7.50,,Italy\n"
+    "500003,MUG,Stone mug,4,2026-01-05 09:10:00,7.50,501,Norway\n"
 )
 
 
@@ -32,19 +31,6 @@ def book(tmp_path: Path) -> Path:
     path = tmp_path / "orders.csv"
     path.write_text(HEADER + LINES)
     return path
-
-
-@pytest.fixture
-def run(gateway, monkeypatch: pytest.MonkeyPatch):
-    """`conveyor replay` with these arguments."""
-    monkeypatch.setenv("CONVEYOR_GATEWAY_URL", gateway.url)
-    settings.cache_clear()
-
-    def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(replay, [str(each) for each in arguments])
-
-    yield invoke
-    settings.cache_clear()
 
 
 def stock(gateway) -> dict[str, int]:
@@ -185,7 +171,7 @@ def test_what_is_not_sent_is_listed_beside_the_book(run, book) -> None:
     assert listed == [
         ["line", "reason", "text"],
         ["1", "names the columns", HEADER.rstrip()],
-        ["4", "no product: POST", "A1,POST,POSTAGE,1,2026-01-05 09:00:00,18.00,501,Norway"],
+        ["4", "no product (rules uci): POST", "500001,POST,POSTAGE,1,2026-01-05 09:00:00,18.00,501,Norway"],
     ]
     assert str(book.parent / "orders.rejects.csv") in result.output
 
@@ -247,9 +233,9 @@ def test_a_gateway_that_is_not_there_is_said_at_once(gateway, run, book) -> None
         (b"# Conveyor\n\nConveyor is ...\n", "is no order book"),
         (b"", "is empty"),
         (b"\r\n \n", "is empty"),
-        (b"PK\x03\x04\x14\x00\x06\x00", "is a spreadsheet or an archive, no CSV: save the sheet as CSV"),
-        (b"\x1f\x8b\x08\x00abc", "is compressed: unpack it"),
-        (bytes(range(256)) * 100, "is no order book"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "is a damaged workbook or archive (zip)"),
+        (b"\x1f\x8b\x08\x00abc", "is compressed (gzip): unpack it"),
+        (bytes(range(256)) * 100, "is binary, no table"),
     ],
 )
 def test_where_nothing_is_read_one_line_says_why_and_nothing_is_written(gateway, run, book, content, why) -> None:
@@ -271,10 +257,14 @@ def test_a_file_that_is_none_is_said_in_a_line(run, tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_said_in_a_line(run, book, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_self: Path) -> bytes:
-        raise PermissionError(13, "Permission denied")
+    others = Path.open
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    def refuse(self: Path, *arguments, **options):
+        if self == book:
+            raise PermissionError(13, "Permission denied")
+        return others(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
     assert str(run(book).exception) == f"{book} cannot be read: Permission denied"
 
 

@@ -14,7 +14,7 @@ INVOICE = Invoice("A1", "501", "Norway", None)
 
 
 def sent(number: int, *, replayed: bool = False, seconds: float = 0.01) -> Sent:
-    return Sent(INVOICE, f"order-{number}", START + timedelta(seconds=number), replayed, seconds)
+    return Sent(f"order-{number}", START + timedelta(seconds=number), replayed, seconds)
 
 
 def ended(number: int, after: float, status: str = "Pending Shipment", reason: str = "") -> Ending:

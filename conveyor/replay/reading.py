@@ -1,0 +1,183 @@
+"""The second reading of an order book: each row becomes a line of an order, or is dropped with the reason.
+
+A row without a number belongs to the order above it, as shops export them. Where that order cannot be known, because
+the row above is broken or has no number to go by, none of the order is sent: never a part of it.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from hashlib import blake2b
+
+from conveyor.replay.line import LineReader, NotAnOrderLine
+from conveyor.replay.store import Block, Store
+from conveyor.tables.cells import Row, line_of, text_of
+
+#: What an order's first row says for all of them.
+SHARED = ("InvoiceNo", "InvoiceDate", "CustomerID", "Country", "Currency")
+
+
+@dataclass(slots=True)
+class Blocks:
+    """Neighbouring rows of one order, as they come: numbered, with a digest of all that they say."""
+
+    store: Store
+    number: int = 0
+    _open: Block | None = None
+    _digest: "blake2b" = field(default_factory=lambda: blake2b(digest_size=16))
+
+    def take(self, row: Row, invoice: str) -> int:
+        """The number of the block that this row is in."""
+        if self._open is None or self._open.invoice != invoice:
+            self.end()
+            self.number += 1
+            self._open = Block(invoice, b"", row.number, row.number)
+            self._digest = blake2b(digest_size=16)
+        self._open = replace(self._open, last=row.number)
+        self._digest.update(row.text.strip().encode(errors="surrogatepass") + b"\0")
+        return self.number
+
+    def end(self) -> None:
+        """The next row begins another block."""
+        if self._open is not None:
+            self.store.end_block(self.number, replace(self._open, digest=self._digest.digest()))
+        self._open = None
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is known so far while a book is read from top to bottom.
+
+    ``prices`` and ``names`` of products: the first one above 0, the first one at all.
+    """
+
+    reader: LineReader
+    header: Row
+    store: Store
+    lines: int = 0
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    followers: int = 0
+    keyed: int = 0
+    blocks: Blocks = field(init=False)
+    separator: str = ","
+    _above: str = ""
+    _head: Row = field(default_factory=lambda: Row(0, ()))
+    _before: str = ""
+    _unknown: str = "no order number: no order above"
+    _units: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        self.blocks = Blocks(self.store)
+
+    def take_all(self, rows: Iterable[Row]) -> None:
+        """Read all rows below the header."""
+        for row in rows:
+            self.take(row)
+        self.blocks.end()
+
+    def take(self, row: Row) -> None:
+        """Read one row."""
+        self.lines += 1
+        width = len(self.header.cells)
+        row = _fitted(row, width)
+        if len(row.cells) != width:
+            self._broken(row, f"broken row: {len(row.cells)} columns where the header has {width}")
+        elif row.cells == self.header.cells:
+            self.blocks.end()
+            self._lose("no order number: no order above")
+            self._reject(row, "the header once more")
+        else:
+            self._read(row)
+
+    def _read(self, row: Row) -> None:
+        with suppress(NotAnOrderLine):  # why a row has no stock code to go by is said further below
+            self._offer(row)
+        try:
+            number = self.reader.invoice(row)
+        except NotAnOrderLine as why:
+            self._reject(row, str(why))
+            self._lose("no order number: that of the row above is none to go by")
+            return
+        if number:
+            self._above, self._before, self._head = number, "", row
+        elif self._is_total(row):
+            self._reject(row, "a row of totals")
+            return
+        elif not self._above:
+            if self._before:
+                self.store.refuse(self._before, f"a row that is broken may be one of its own ({self._unknown})")
+            self._reject(row, self._unknown)
+            return
+        if number:
+            self._add(row)
+        else:
+            self.followers += 1
+            self._add(self._headed(row))
+
+    def _offer(self, row: Row) -> None:
+        price = self.reader.offer(row)
+        if price:
+            self.prices.setdefault(self.reader.sku(row), price)
+
+    def _add(self, row: Row) -> None:
+        """Put a row on the order that it is of."""
+        block = self.blocks.take(row, self._above)
+        try:
+            line = self.reader.line(row, self._above)
+        except NotAnOrderLine as why:
+            self._reject(row, str(why))
+            if why.whole:
+                self.store.refuse(self._above, str(why))
+            return
+        self.keyed += self.reader.lacks_sku(row)
+        if line.name:
+            self.names.setdefault(line.sku, line.name)
+        self._units += line.quantity
+        self.store.keep(row, line, block)
+
+    def _headed(self, row: Row) -> Row:
+        """A row without a number, with what the row that has it says for the whole order.
+
+        So it is a row that can stand alone where it is listed as a reject.
+        """
+        at = self.reader.columns.at
+        shared = {at[name] for name in SHARED if name in at}
+        cells = tuple(
+            self._head.cells[place] if place in shared and not text_of(cell) else cell
+            for place, cell in enumerate(row.cells)
+        )
+        raw = None if row.raw is None else line_of(cells, self.separator)
+        return Row(row.number, cells, raw)
+
+    def _is_total(self, row: Row) -> bool:
+        """Whether a row names nothing, or only words beside the sum of all that was ordered above it."""
+        if self.reader.text(row, "StockCode") or self.reader.text(row, "CustomerID"):
+            return False
+        if not self.reader.text(row, "Description"):
+            return True
+        quantity = self.reader.quantity_of(row)
+        return quantity is not None and self.lines > 2 and quantity == self._units
+
+    def _broken(self, row: Row, reason: str) -> None:
+        """Whatever order a broken row was of, the rows without a number that follow may be of the same one."""
+        self._reject(row, reason)
+        before = self._above or self._before
+        self._lose(f"no order number: the row above is broken, line {row.number}")
+        self._before = before
+
+    def _lose(self, unknown: str) -> None:
+        """The order of the rows that follow without a number is not known."""
+        self.blocks.end()
+        self._above, self._before, self._unknown = "", "", unknown
+
+    def _reject(self, row: Row, reason: str) -> None:
+        self.store.reject(row.number, reason, row.text)
+
+
+def _fitted(row: Row, width: int) -> Row:
+    """The row without the empty columns that some exports add at the end."""
+    if len(row.cells) <= width or any(each != "" and text_of(each) for each in row.cells[width:]):
+        return row
+    return replace(row, cells=row.cells[:width])
