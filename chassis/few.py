@@ -3,11 +3,20 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.errors import Unavailable
 
 #: Seconds that one waits for one's turn: with the wait for the row itself still less than the gateway waits.
 LONGEST_WAIT = 2.0
+
+
+def few_of(sessions: sessionmaker[Session], threads: int) -> "Few":
+    """Places for those who wait for rows: on half of the connections at most, in half of the threads."""
+    pool: Any = sessions.kw["bind"].pool
+    return Few(int(pool.size()) // 2, threads // 2)
 
 
 class Few:

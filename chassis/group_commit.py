@@ -4,7 +4,7 @@ A commit waits for the disk, whatever it holds. Name and idea are PostgreSQL's a
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -43,14 +43,13 @@ class GroupCommit(Together[Asked, Done]):
         work: Work[Asked, Done],
         size_of: Callable[[Asked], int],
         most: int,
-        most_waiting: int,
+        few: Few,
     ) -> None:
         """A transaction takes requests up to a total size of ``most``; one that is larger goes alone.
 
-        Requests whose row is held wait for it in a transaction of their own, on half of the connections at most, and no
-        more than ``most_waiting`` of them: connections and threads are left for all others.
+        Requests whose row is held wait for it in a transaction of their own, in one of the ``few`` places: connections
+        and threads are left for all others.
         """
-        few = Few(_connections(sessions) // 2, most_waiting)
 
         def commit(group: list[Asked]) -> Sequence[Done | AppError | RowHeld]:
             with transaction(sessions) as session:
@@ -64,8 +63,3 @@ class GroupCommit(Together[Asked, Done]):
             return outcome
 
         super().__init__(commit, size_of, most, LONGEST_GAP, alone)
-
-
-def _connections(sessions: sessionmaker[Session]) -> int:
-    pool: Any = sessions.kw["bind"].pool
-    return int(pool.size())

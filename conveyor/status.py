@@ -90,9 +90,7 @@ def look_at(settings: Settings) -> Status:
     seen = Status()
     if not leads_elsewhere():
         _look_at_processes(seen, settings)
-    sources: dict[str, Look] = {"gateway": _look_at_gateway, "broker": _look_at_queues}
-    if settings.redis_url:
-        sources["redis"] = _look_at_redis
+    sources: dict[str, Look] = {"gateway": _look_at_gateway, "broker": _look_at_queues, "redis": _look_at_redis}
     sources |= {f"{service} database": partial(_look_at_database, service=service) for service in SERVICES}
     # Each fills a page of its own: what comes too late is not written into what is being shown.
     found = within(PATIENCE + 1, {source: partial(_seen, look, settings) for source, look in sources.items()})
@@ -154,12 +152,13 @@ def _look_at_queues(seen: Status, settings: Settings) -> None:
 
 
 def _look_at_redis(seen: Status, settings: Settings) -> None:
+    url = settings.require("redis_url")
     limits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
     try:
-        with redis.Redis.from_url(settings.redis_url, **limits) as cache:
+        with redis.Redis.from_url(url, **limits) as cache:
             cache.ping()
     except redis.RedisError as error:
-        refused = refused_redis("redis_url", settings.redis_url) if is_login(error) else None
+        refused = refused_redis("redis_url", url) if is_login(error) else None
         seen.down["redis"] = refused or f"Redis cannot be asked: {error}"
 
 

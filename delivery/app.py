@@ -4,6 +4,7 @@ from flask import Flask
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database
+from chassis.few import few_of
 from chassis.group_commit import GroupCommit
 from chassis.outbox import MOST_ORDERS
 from chassis.readiness import database_check, redis_check
@@ -26,7 +27,6 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def attach(app: Flask, sessions: sessionmaker[Session]) -> None:
     """Let the app's requests find this database, alone or together."""
-    app.extensions["database"] = sessions
-    app.extensions["following"] = GroupCommit(
-        sessions, follow_couriers, lambda _report: 1, MOST_ORDERS, app.extensions["settings"].web_threads // 2
-    )
+    few = few_of(sessions, app.extensions["settings"].web_threads)
+    app.extensions.update(database=sessions, few=few)
+    app.extensions["following"] = GroupCommit(sessions, follow_couriers, lambda _report: 1, MOST_ORDERS, few)

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from flask import url_for
 from marshmallow import RAISE
+from sqlalchemy.orm import Session
 
 from chassis.blueprints import Blueprint
+from chassis.changing import changing
 from chassis.conditions import check_version, conditional, etag
 from chassis.database import transaction
 from chassis.documents import IDEMPOTENCY_KEY, IF_MATCH, REPLAYED, text_header
@@ -49,8 +51,7 @@ def create_product(body: dict[str, Any]) -> Answer:
 
     A SKU that differs from another product's only in case, width or alphabet is refused, unless `allow_lookalikes`.
     """
-    with transaction(database()) as session:
-        product, replayed = service.create_product(session, body, request_key())
+    product, replayed = changing(lambda session: service.create_product(session, body, request_key()))
     location = url_for("products.show_product", product_id=product.id)
     return product, {"Location": location, "ETag": etag(product.version), **_replay(replayed)}
 
@@ -74,9 +75,12 @@ def change_product(body: dict[str, Any], product_id: UUID) -> Answer:
 
     Orders that were priced before keep their price; stock that is held stays held. `discontinued` is final.
     """
-    with transaction(database()) as session:
+
+    def change(session: Session) -> Answer:
         check_version(service.lock_product(session, product_id).version)
         return _shown(service.change_product(session, product_id, body))
+
+    return changing(change)
 
 
 @blueprint.post("/products/<uuid:product_id>/stock", parameters=[IDEMPOTENCY_KEY])
@@ -87,8 +91,9 @@ def change_product(body: dict[str, Any], product_id: UUID) -> Answer:
 @refuses(blueprint, ProductNotFound, InsufficientStock, IdempotencyKeyReused)
 def adjust_stock(body: dict[str, Any], product_id: UUID) -> Answer:
     """Book units that were counted, received or written off"""
-    with transaction(database()) as session:
-        changed, replayed = service.adjust_stock(session, product_id, **body, request=request_key())
+    changed, replayed = changing(
+        lambda session: service.adjust_stock(session, product_id, **body, request=request_key())
+    )
     return changed, _replay(replayed)
 
 

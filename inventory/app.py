@@ -3,6 +3,7 @@
 from flask import Flask
 
 from chassis.database import open_database
+from chassis.few import few_of
 from chassis.readiness import database_check, redis_check
 from chassis.settings import Settings
 from chassis.settings import settings as settings_of_process
@@ -16,5 +17,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     sessions = open_database("inventory", settings)
     checks = {"database": database_check(sessions), **redis_check(settings)}
     app = create_base_app("inventory", settings, [blueprint], checks, needed=[["database"]])
-    app.extensions["database"] = sessions
+    app.extensions.update(database=sessions, few=few_of(sessions, settings.web_threads))
     return app

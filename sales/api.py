@@ -6,8 +6,10 @@ from uuid import UUID
 
 from flask import current_app, url_for
 from marshmallow import RAISE
+from sqlalchemy.orm import Session
 
 from chassis.blueprints import Blueprint
+from chassis.changing import changing
 from chassis.conditions import check_version, conditional, etag
 from chassis.database import transaction
 from chassis.documents import IDEMPOTENCY_KEY, IF_MATCH, REPLAYED
@@ -95,9 +97,12 @@ def change_status(wanted: Mapping[str, str], order_id: UUID) -> Answer:
     status = OrderStatus(wanted["status"])
     if status == OrderStatus.CANCELLED:
         return _cancel(order_id)
-    with transaction(database()) as session:
+
+    def move(session: Session) -> tuple[dict[str, Any], bool]:
         check_version(service.hold_order(session, order_id).version)
-        order, asked = service.request_move(session, order_id, status, correlation_id())
+        return service.request_move(session, order_id, status, correlation_id())
+
+    order, asked = changing(move)
     return _tagged(order, 202 if asked else 200)
 
 
@@ -126,8 +131,7 @@ def register_customer(details: Mapping[str, Any]) -> Answer:
 
     An e-mail address belongs to one customer, whatever the case of its letters.
     """
-    with transaction(database()) as session:
-        customer, replayed = service.register_customer(session, details, request_key())
+    customer, replayed = changing(lambda session: service.register_customer(session, details, request_key()))
     location = url_for("sales.show_customer", customer_id=customer.id)
     return customer, 201, {"Location": location, **_replay(replayed)}
 
@@ -163,9 +167,11 @@ def _show(order_id: UUID) -> dict[str, Any]:
 
 
 def _cancel(order_id: UUID, reason: str | None = None) -> Answer:
-    with transaction(database()) as session:
+    def cancel(session: Session) -> dict[str, Any]:
         check_version(service.hold_order(session, order_id).version)
-        order = service.request_cancel(session, order_id, correlation_id(), reason=reason)
+        return service.request_cancel(session, order_id, correlation_id(), reason=reason)
+
+    order = changing(cancel)
     return _tagged(order, 200 if order["status"] in ENDED else 202)
 
 

@@ -4,6 +4,7 @@ from flask import Flask
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import open_database
+from chassis.few import few_of
 from chassis.group_commit import GroupCommit
 from chassis.outbox import MOST_LINES
 from chassis.readiness import database_check, redis_check
@@ -30,8 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def attach(app: Flask, sessions: sessionmaker[Session]) -> None:
     """Let the app's requests find this database, alone or together."""
-    app.extensions["database"] = sessions
-    app.extensions["placing"] = GroupCommit(
-        sessions, place_orders, lambda draft: draft.size, MOST_LINES, app.extensions["settings"].web_threads // 2
-    )
+    few = few_of(sessions, app.extensions["settings"].web_threads)
+    app.extensions.update(database=sessions, few=few)
+    app.extensions["placing"] = GroupCommit(sessions, place_orders, lambda draft: draft.size, MOST_LINES, few)
     app.extensions["showing"] = ReadTogether(sessions, orders_with_items)

@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from marshmallow import RAISE
+from sqlalchemy.orm import Session
 
 from chassis.blueprints import Blueprint
+from chassis.changing import changing
 from chassis.conditions import check_version, conditional, etag
 from chassis.database import transaction
 from chassis.documents import IF_MATCH
@@ -62,9 +64,12 @@ def replay_message(by: Mapping[str, str], message_id: str) -> Any:
     It is sent on its own, and its orders need attention no longer, unless another message about them waits. Of a
     message that was replayed before nothing is sent, and the answer shows who did; one that was dropped is refused.
     """
-    with transaction(database()) as session:
+
+    def replay(session: Session) -> Any:
         faults.replay_message(session, message_id, by["actor"])
         return queries.message_in_full(session, message_id)
+
+    return changing(replay)
 
 
 @blueprint.post(f"{_MESSAGE}/drop")
@@ -77,9 +82,12 @@ def drop_message(why: Mapping[str, str], message_id: str) -> Any:
     Its orders keep their flags, `flagged_orders` names them. One that was dropped before stays as it is, one that was
     replayed is refused.
     """
-    with transaction(database()) as session:
+
+    def drop(session: Session) -> Any:
         faults.drop_message(session, message_id, why["actor"], why["reason"])
         return queries.message_in_full(session, message_id)
+
+    return changing(drop)
 
 
 @blueprint.post("/orders/<uuid:order_id>/resume")
@@ -94,9 +102,12 @@ def resume_order(why: Mapping[str, Any], order_id: UUID) -> Answer:
 
     Its flag is cleared, and its chain sent again where it has not ended. Refused where neither is to be done.
     """
-    with transaction(database()) as session:
+
+    def resume(session: Session) -> Answer:
         check_version(service.hold_order(session, order_id).version)
         return _tagged(service.resume(session, order_id, why["actor"], why.get("reason")))
+
+    return changing(resume)
 
 
 @blueprint.post("/orders/<uuid:order_id>/compensate")
@@ -111,9 +122,12 @@ def compensate_order(why: Mapping[str, str], order_id: UUID) -> Answer:
 
     Whatever it hangs in, its cancel chain stops the parcel, gives the stock back and ends it as Cancelled.
     """
-    with transaction(database()) as session:
+
+    def compensate(session: Session) -> Answer:
         check_version(service.hold_order(session, order_id).version)
         return _tagged(service.compensate(session, order_id, why["actor"], why["reason"], correlation_id()))
+
+    return changing(compensate)
 
 
 def _tagged(order: Mapping[str, Any]) -> Answer:

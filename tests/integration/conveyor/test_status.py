@@ -50,7 +50,7 @@ def test_orders_outboxes_and_the_quarantine_are_counted(shop: Any) -> None:
     assert seen.outboxes["sales"] == {"rows": 0, "oldest_seconds": None}
     assert seen.outboxes["delivery"]["rows"] == 1
     assert 90 <= (seen.outboxes["delivery"]["oldest_seconds"] or 0) < 100
-    assert set(seen.down) == {"gateway", "broker"}
+    assert set(seen.down) == {"gateway", "broker", "redis"}
 
 
 @pytest.mark.rabbitmq
@@ -141,6 +141,28 @@ def test_a_stand_in_broker_and_a_redis_that_say_nothing_are_named(shop: Any, val
         seen = look_soon(replace(shop.settings, broker_url=valkey.url(), redis_url=valkey.url()))
     assert {"broker", "redis"} <= set(seen.down)
     assert seen.orders is not None
+
+
+def test_a_redis_that_is_away_is_named_however_it_is_away(shop: Any, valkey: Valkey) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        silent_port = listening.getsockname()[1]
+        urls = {
+            "": "CONVEYOR_REDIS_URL is not set",
+            "redis://127.0.0.1:9/0": "Redis cannot be asked: ",
+            "redis://no-such-host.invalid:6379/0": "Redis cannot be asked: ",
+            f"redis://127.0.0.1:{valkey.port}/0": "CONVEYOR_REDIS_URL: Redis at ",
+            f"redis://:no@127.0.0.1:{valkey.port}/0": "CONVEYOR_REDIS_URL: Redis at ",
+            valkey.url().removesuffix("/0") + "/4711": "Redis cannot be asked: ",
+            f"redis://127.0.0.1:{shop.postgres.port}/0": "Redis cannot be asked: ",
+            f"rediss://127.0.0.1:{valkey.port}/0": "Redis cannot be asked: ",
+            f"redis://127.0.0.1:{silent_port}/0": "",
+        }
+        for url, said in urls.items():
+            seen = look_soon(replace(shop.settings, redis_url=url))
+            assert seen.down["redis"].startswith(said), url
+            assert seen.down["redis"], url
+            assert seen.orders is not None
+    assert "redis" not in look_soon(replace(shop.settings, redis_url=valkey.url())).down
 
 
 @pytest.mark.rabbitmq

@@ -122,3 +122,29 @@ def test_a_copy_that_is_stuck_elsewhere_keeps_no_stranger_waiting(shop: Shop, cl
         assert not copy.done()
     answer, _ = copy.result(30)
     assert (answer.json["id"], answer.headers["Idempotent-Replayed"]) == (str(stuck["id"]), "true")
+
+
+@pytest.mark.parametrize("change", ["cancel", "move", "resume", "compensate"])
+def test_however_many_want_to_change_an_order_that_is_held_strangers_are_served(
+    shop: Shop, clients: Clients, change: str
+) -> None:
+    order = shop.place()
+    path, method, body = f"/orders/{order['id']}/{change}", "POST", {"actor": "ada", "reason": "mine"}
+    if change == "cancel":
+        body = {"reason": "mine"}
+    if change == "move":
+        path, method, body = f"/orders/{order['id']}/status", "PUT", {"status": "In Transit"}
+
+    def ask() -> int:
+        client = shop.http.application.test_client()
+        return int(client.open(path, method=method, json=body).status_code)
+
+    with transaction(shop.sessions) as session:
+        session.execute(text("SELECT FROM orders WHERE id = :id FOR UPDATE"), {"id": order["id"]})
+        asked = [clients.threads.submit(ask) for _ in range(30)]
+        await_waiting(shop, 4)
+        assert_all_placed_soon(clients.all_strangers_order())
+    ended = {each.result(30) for each in asked}
+    assert 503 in ended  # who found no place
+    assert ended <= {200, 202, 409, 503}
+    assert ended != {503}

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from chassis.errors import AppError, Conflict, Unavailable
+from chassis.few import Few
 from chassis.group_commit import GroupCommit
 from chassis.together import RowHeld, Together
 
@@ -82,7 +83,7 @@ def work() -> Work:
 @pytest.fixture
 def together(sessions: Sessions, work: Work) -> Iterator[Callable[..., list[Future[int]]]]:
     """Asks for 1, and for the other numbers while that is under way; all have been asked for when it is let go."""
-    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5, few=Few(2, 4))  # type: ignore[arg-type]
 
     with ThreadPoolExecutor(20) as threads:
 
@@ -101,7 +102,7 @@ def together(sessions: Sessions, work: Work) -> Iterator[Callable[..., list[Futu
 
 def test_alone_a_request_waits_for_nobody(sessions: Sessions, work: Work) -> None:
     work.let_go.set()
-    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, work, lambda number: 1, most=5, few=Few(2, 4))  # type: ignore[arg-type]
     assert [commit(2), commit(3)] == [4, 6]
     assert work.groups == [[2], [3]]
 
@@ -149,7 +150,7 @@ def test_a_database_that_is_away_is_asked_once_for_all(sessions: Sessions, work:
         work([], [1], wait=wait)
         raise OperationalError("SELECT 1", {}, Exception("connection refused"))
 
-    commit: GroupCommit[int, int] = GroupCommit(sessions, away, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, away, lambda number: 1, most=5, few=Few(2, 4))  # type: ignore[arg-type]
     with ThreadPoolExecutor(3) as threads:
         first = threads.submit(commit, 1)
         assert work.begun.wait(PATIENCE)
@@ -187,7 +188,7 @@ class LockNotAvailable(Exception):
 @pytest.mark.parametrize("told", [True, False])
 def test_who_needs_a_row_that_is_held_waits_alone(sessions: Sessions, told: bool) -> None:
     held = Held(told)
-    commit: GroupCommit[int, int] = GroupCommit(sessions, held, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, held, lambda number: 1, most=5, few=Few(2, 4))  # type: ignore[arg-type]
     with ThreadPoolExecutor(9) as threads:
         waits = threads.submit(commit, 7)
         assert held.waiting.acquire(timeout=PATIENCE)
@@ -203,7 +204,7 @@ def test_who_needs_a_row_that_is_held_waits_alone(sessions: Sessions, told: bool
 def test_few_wait_for_rows_and_all_others_are_refused(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chassis.few.LONGEST_WAIT", 0.2)
     held = Held(told=True)
-    commit: GroupCommit[int, int] = GroupCommit(sessions, held, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, held, lambda number: 1, most=5, few=Few(2, 4))  # type: ignore[arg-type]
     with ThreadPoolExecutor(9) as threads:
         asked = [threads.submit(commit, 7) for _ in range(9)]
         assert all(held.waiting.acquire(timeout=PATIENCE) for _ in range(2))  # half of the connections

@@ -20,7 +20,7 @@ def test_everything_that_is_down_is_named(told: Any, conveyor: Any, monkeypatch:
     monkeypatch.setenv("CONVEYOR_BROKER_URL", "amqp://x:secret@127.0.0.1:9/x")
     result = conveyor("status", "--json")
     down = json.loads(result.output)["down"]
-    assert list(down) == ["delivery", "broker", "sales database", "inventory database", "delivery database"]
+    assert list(down) == ["delivery", "broker", "redis", "sales database", "inventory database", "delivery database"]
     assert down["delivery"] == "the gateway says: unavailable"
     assert "not set" in down["delivery database"]
     assert "secret" not in result.output
@@ -33,6 +33,7 @@ def test_a_gateway_that_is_away_hides_nothing(conveyor: Any, monkeypatch: pytest
     assert [line.split(":")[0] for line in lines] == [
         "DOWN  gateway",
         "DOWN  broker",
+        "DOWN  redis",
         "DOWN  sales database",
         "DOWN  inventory database",
         "DOWN  delivery database",
