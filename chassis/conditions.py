@@ -8,6 +8,7 @@ A read honours ``If-Match`` and ``If-None-Match``. Those with dates it need not 
 date, and the whole answer is right (RFC 9110, 13.1.3 and 13.1.4).
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +25,9 @@ PRECONDITIONS = {
     "HTTP_IF_UNMODIFIED_SINCE": "If-Unmodified-Since",
     "HTTP_IF_RANGE": "If-Range",
 }
+
+#: An ETag of a read that has more than the version.
+_PART = re.compile(r'"([0-9]+)-[0-9]+"')
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -50,9 +54,13 @@ def check_version(version: int) -> None:
     version_check()(version)
 
 
-def version_check() -> Callable[[int], None]:
-    """``check_version`` for work that runs in another request's thread."""
-    return partial(_refuse_stale, request.headers.get("If-Match"))
+def version_check(*, parts: bool = False) -> Callable[[int], None]:
+    """``check_version`` for work that runs in another request's thread.
+
+    ``parts`` where reads are tagged with more than the version (``etag``): a change is judged by the version alone.
+    """
+    wanted = request.headers.get("If-Match")
+    return partial(_refuse_stale, _PART.sub(r'"\1"', wanted) if parts and wanted else wanted)
 
 
 def _refuse_stale(wanted: str | None, version: int) -> None:
@@ -60,9 +68,9 @@ def _refuse_stale(wanted: str | None, version: int) -> None:
         raise Stale(f"If-Match is {shown(wanted)}, the newest version is {etag(version)}. Read it again.")
 
 
-def etag(version: int) -> str:
-    """The ETag of a version number."""
-    return f'"{version}"'
+def etag(version: int, part: int | None = None) -> str:
+    """The ETag of a version number; ``part`` tells what is read at the same version apart."""
+    return f'"{version}"' if part is None else f'"{version}-{part}"'
 
 
 def answer_of_read(answer: Response) -> Response:

@@ -164,14 +164,14 @@ class Count(fields.Integer):
 
 
 class Moment(fields.AwareDateTime):
-    """A moment in a query: ISO 8601, in UTC where it has no offset. What comes of it is in UTC."""
+    """A moment: ISO 8601, in UTC where it has no offset. What comes of it is in UTC."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(default_timezone=UTC, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> datetime:
         try:
-            return notation.moment(value)
+            return notation.moment(value if isinstance(value, str) else "")
         except ValueError:
             raise ValidationError('Must be a moment such as "2026-03-02T09:15:00Z".') from None
 

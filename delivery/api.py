@@ -9,15 +9,15 @@ from marshmallow import RAISE
 from chassis.blueprints import Blueprint
 from chassis.conditions import conditional, etag, version_check
 from chassis.database import transaction
-from chassis.documents import IF_MATCH, text_header
+from chassis.documents import IF_MATCH, REPLAYED, text_header
 from chassis.errors import Stale
 from chassis.group_commit import GroupCommit
 from chassis.openapi import refuses
 from chassis.web import correlation_id, database
 from delivery import queries, schemas, service
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
-from delivery.models import DeliveryId, LogEntry
-from delivery.service import Report
+from delivery.models import DeliveryId
+from delivery.scans import Report, Scan
 
 blueprint = Blueprint("deliveries", __name__, description="Deliveries and their log")
 
@@ -73,17 +73,32 @@ def show_delivery_of_order(order_id: UUID) -> Answer:
         return _shown(queries.find_delivery_of_order(session, order_id))
 
 
+@blueprint.get(f"/deliveries/<{_ID}>/events")
+@blueprint.arguments(schemas.EventsQuery, location="query", unknown=RAISE)
+@blueprint.response(200, schemas.Events, example={"items": [schemas.ENTRY], "next_cursor": None})
+@refuses(blueprint, DeliveryNotFound)
+def show_log(filters: dict[str, Any], delivery_id: DeliveryId) -> dict[str, Any]:
+    """A delivery's log: its dispatch, every scan and every move, in the order in which they came"""
+    with transaction(database()) as session:
+        return queries.list_log(session, delivery_id, filters)
+
+
 @blueprint.patch(f"/deliveries/<{_ID}>/status", parameters=[IF_MATCH])
-@blueprint.arguments(schemas.Move)
-@blueprint.response(200, schemas.Delivery, example=schemas.EXAMPLE, headers=_ETAG)
+@blueprint.arguments(schemas.Scan)
+@blueprint.response(
+    200, schemas.ScannedDelivery, example=schemas.SCANNED_EXAMPLE, headers={**_ETAG, "Idempotent-Replayed": REPLAYED}
+)
 @refuses(blueprint, DeliveryNotFound, IllegalTransition, CancelTheOrder, Stale)
 @conditional
-def move_delivery(body: dict[str, Any], delivery_id: DeliveryId) -> Answer:
-    """Report where the parcel is
+def report_scan(body: dict[str, Any], delivery_id: DeliveryId) -> Answer:
+    """Report a scan of the parcel
 
-    Its order follows. Reporting the status that the delivery has changes nothing.
+    Every scan is kept, in whatever order they arrive. The latest decides what the parcel is, and DELIVERED stays; the
+    order follows. One that comes again (the same `event_id`, or the same status, location and `occurred_at`) is kept
+    once.
     """
-    return _shown(_follow(Report(delivery_id, LogEntry(**body), correlation_id(), version_check())))
+    done = _follow(Report(delivery_id, Scan(**body), correlation_id(), version_check(parts=True)))
+    return done, {"ETag": etag(done["version"]), **({"Idempotent-Replayed": "true"} if done["repeated"] else {})}
 
 
 def _follow(report: Report) -> dict[str, Any]:
@@ -93,4 +108,6 @@ def _follow(report: Report) -> dict[str, Any]:
 
 
 def _shown(delivery: dict[str, Any]) -> Answer:
-    return delivery, {"ETag": etag(delivery["version"])}
+    """With a tag of its own for each log: not every scan raises the version."""
+    version, entries = delivery["version"], delivery["entries"]
+    return delivery, {"ETag": etag(version, entries if entries != version else None)}

@@ -12,7 +12,7 @@ from chassis.settings import Settings
 from chassis.settings import settings as settings_of_process
 from chassis.web import create_base_app
 from delivery.api import blueprint
-from delivery.service import follow_couriers
+from delivery.scans import follow_couriers
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -6,6 +6,7 @@ deadlock.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -80,18 +81,43 @@ delivery_logs = Table(
     _time("timestamp"),
     Column("location", Text),
     Column("notes", Text),
+    Column("occurred_at", DateTime(timezone=True), comment="when it happened; null: at its timestamp"),
+    Column("courier_time", DateTime(timezone=True), comment="when it happened, in the courier's own words"),
+    Column("event_id", Text, comment="the courier's name for this scan"),
     CheckConstraint(f"status IN ({_STATUSES})", name="status"),
     Index(None, "delivery_id", "id"),
+    # Each has scans only: an order that is placed writes none of them.
+    Index(
+        "ix_delivery_logs_latest",
+        "delivery_id",
+        text('coalesce(occurred_at, "timestamp")'),
+        postgresql_where=text("status IN ('IN_TRANSIT', 'FAILED')"),
+    ),
+    Index("ix_delivery_logs_event_id", "delivery_id", "event_id", postgresql_where=text("event_id IS NOT NULL")),
+    Index(
+        "ix_delivery_logs_courier_time",
+        "delivery_id",
+        "courier_time",
+        postgresql_where=text("courier_time IS NOT NULL"),
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One move: what the delivery became, where, and what the courier or operator had to say."""
+    """One move or scan: what the delivery is or was scanned as, where, and what there was to say.
+
+    ``timestamp`` is when it came, ``occurred_at`` when it happened, ``courier_time`` when the courier said that it did.
+    A move has none of these: it happens as it is written.
+    """
 
     status: DeliveryStatus
     location: str | None = None
     notes: str | None = None
+    timestamp: datetime | None = None
+    occurred_at: datetime | None = None
+    courier_time: datetime | None = None
+    event_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -105,20 +131,30 @@ class Delivery:
     cancel_no: int
     address: str | None
     public_id: UUID
-    moves: list[LogEntry] = field(default_factory=list)
+    entries: list[LogEntry] = field(default_factory=list)
 
     def move(self, to: DeliveryStatus, location: str | None = None, notes: str | None = None) -> None:
         """The delivery goes on to this status; its version counts that. Raises IllegalTransition."""
         check_move(self.status, to)
         self.status, self.version = to, self.version + 1
-        self.moves.append(LogEntry(to, location, notes))
+        self.entries.append(LogEntry(to, location, notes))
+
+    def scan(self, becomes: DeliveryStatus, entry: LogEntry) -> bool:
+        """Keep this scan, after which the delivery is ``becomes``; its version counts that where it is a change.
+
+        Returns whether it is one.
+        """
+        changes = becomes != self.status
+        self.status, self.version = becomes, self.version + changes
+        self.entries.append(entry)
+        return changes
 
     def catch_up(self, to: DeliveryStatus, version: int, cancel_no: int, notes: str) -> None:
         """The delivery is again what it was known to be at this later version; an older one changes nothing."""
         self.cancel_no = max(self.cancel_no, cancel_no)
         if version > self.version:
             self.status, self.version = to, version
-            self.moves.append(LogEntry(to, notes=notes))
+            self.entries.append(LogEntry(to, notes=notes))
 
 
 _INSERT = text(
@@ -193,20 +229,32 @@ _UPDATE = text(
     " WHERE deliveries.id = now.id AND deliveries.id = ANY(CAST(:ids AS bigint[]))"
     " AND (deliveries.version, deliveries.cancel_no) <> (now.version, now.cancel_no)"
 )
-_LOG = text(
-    "INSERT INTO delivery_logs (delivery_id, status, location, notes) SELECT id, status, location, notes"
-    " FROM ROWS FROM (json_to_recordset(:moves) AS (id bigint, status text, location text, notes text))"
-    " WITH ORDINALITY AS moves (id, status, location, notes, turn) ORDER BY turn"
-)
+# Couriers' clocks may be a little ahead. A move is granted by what is known, so it happens after all that is known.
+_LOG = text("""
+    INSERT INTO delivery_logs
+        (delivery_id, status, location, notes, "timestamp", occurred_at, courier_time, event_id)
+    SELECT id, status, location, notes, coalesce(came, clock_timestamp()),
+        coalesce(occurred_at, (
+            SELECT max(coalesce(known.occurred_at, known."timestamp")) + interval '1 microsecond'
+            FROM delivery_logs AS known
+            WHERE known.delivery_id = entries.id AND known.status IN ('IN_TRANSIT', 'FAILED')
+                AND coalesce(known.occurred_at, known."timestamp") >= clock_timestamp()
+        )), courier_time, event_id
+    FROM ROWS FROM (json_to_recordset(:entries) AS (
+        id bigint, status text, location text, notes text, "timestamp" timestamptz, occurred_at timestamptz,
+        courier_time timestamptz, event_id text
+    )) WITH ORDINALITY AS entries (id, status, location, notes, came, occurred_at, courier_time, event_id, turn)
+    ORDER BY turn
+""")
 
 
 def save(session: Session, held: Iterable[Delivery]) -> None:
-    """Write what became of these locked deliveries, and one log entry for each of their moves.
+    """Write what became of these locked deliveries, and one log entry for each of their moves and scans.
 
     Rows to which nothing has happened are not written.
     """
     rows = list(held)
     session.execute(_UPDATE, {"held": recordset(rows), "ids": [each.id for each in rows]})
-    moves = [{"id": each.id, **asdict(move)} for each in rows for move in each.moves]
-    if moves:
-        session.execute(_LOG, {"moves": recordset(moves)})
+    entries = [{"id": each.id, **asdict(entry)} for each in rows for entry in each.entries]
+    if entries:
+        session.execute(_LOG, {"entries": recordset(entries)})

@@ -1,25 +1,53 @@
 """Reading deliveries; nothing here changes or locks anything."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
-from chassis.notation import moment
+from chassis.database import recordset
+from chassis.notation import moment, serial
 from chassis.paging import page, read_cursor, write_cursor
 from delivery.errors import DeliveryNotFound
-from delivery.models import DeliveryId, deliveries, named
+from delivery.models import DeliveryId, deliveries, delivery_logs, named
 
 _BY_ID = text("SELECT * FROM deliveries WHERE id = ANY(CAST(:ids AS bigint[]))")
 #: So many of its log's entries are shown with a delivery, the newest.
 SHOWN_ENTRIES = 100
-_LOGS = text("""
+# What the release before has written, and what nobody has told the time of, happened when it was written.
+_ENTRY = (
+    'delivery_id, id, status, location, notes, "timestamp", coalesce(occurred_at, "timestamp") AS occurred_at, event_id'
+)
+_LOGS = text(f"""
     SELECT entry.* FROM unnest(CAST(:ids AS bigint[])) AS asked (id) CROSS JOIN LATERAL (
-        SELECT * FROM delivery_logs WHERE delivery_id = asked.id ORDER BY id DESC LIMIT :most
+        SELECT {_ENTRY} FROM delivery_logs WHERE delivery_id = asked.id ORDER BY id DESC LIMIT :most
     ) AS entry
     ORDER BY entry.id
+""")
+_LOG_FROM = text(
+    f"SELECT {_ENTRY} FROM delivery_logs WHERE delivery_id = :delivery_id AND id > :seen ORDER BY id LIMIT :most"
+)
+# The clock is the database's: processes on several hosts have one time, and it is read when the delivery is locked.
+_REMEMBERED = text(f"""
+    SELECT clock_timestamp() AS now, latest.at AS latest, entry.* FROM json_to_recordset(:scans) AS scan
+        (turn int, delivery_id bigint, status text, location text, occurred_at timestamptz, event_id text)
+    LEFT JOIN LATERAL (
+        SELECT coalesce(occurred_at, "timestamp") AS at FROM delivery_logs
+        WHERE delivery_id = scan.delivery_id AND status IN ('IN_TRANSIT', 'FAILED')
+        ORDER BY coalesce(occurred_at, "timestamp") DESC LIMIT 1
+    ) AS latest ON true
+    LEFT JOIN LATERAL (
+        (SELECT {_ENTRY} FROM delivery_logs
+         WHERE delivery_id = scan.delivery_id AND event_id = scan.event_id ORDER BY id LIMIT 1)
+        UNION ALL
+        (SELECT {_ENTRY} FROM delivery_logs
+         WHERE delivery_id = scan.delivery_id AND courier_time = scan.occurred_at AND status = scan.status
+            AND location IS NOT DISTINCT FROM scan.location ORDER BY id LIMIT 1)
+        LIMIT 1
+    ) AS entry ON true
+    ORDER BY scan.turn
 """)
 
 
@@ -40,13 +68,38 @@ def existing(session: Session, names: Collection[DeliveryId]) -> set[DeliveryId]
     return {name for row in found for name in row} & set(names)
 
 
+def remembered(session: Session, scans: Sequence[Mapping[str, Any]]) -> Sequence[Row[tuple[Any, ...]]]:
+    """For each of these scans, in their order: what is known of its delivery, which is locked.
+
+    A row has ``now``, the time of the ``latest`` scan that left the parcel under way or failed, None where there was
+    none, and the entry of the log that this scan repeats, ``id`` None where it repeats none.
+    """
+    told = [{"turn": turn, **each} for turn, each in enumerate(scans)]
+    return session.execute(_REMEMBERED, {"scans": recordset(told)}).all()
+
+
 def find_delivery(session: Session, delivery_id: DeliveryId) -> dict[str, Any]:
-    """One delivery and the newest of its log, oldest entry first. Raises DeliveryNotFound."""
-    return _with_log(session, named([delivery_id]), f"There is no delivery {delivery_id}.")
+    """One delivery, the newest of its log, oldest entry first, and how many ``entries`` that has. Raises
+    DeliveryNotFound."""
+    return _with_log(session, named([delivery_id]), _no_delivery(delivery_id))
+
+
+def list_log(session: Session, delivery_id: DeliveryId, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of a delivery's log, in the order in which it was written: ``{"items", "next_cursor"}``.
+
+    Raises DeliveryNotFound, and Invalid for a cursor that is none.
+    """
+    (seen,) = read_cursor(filters["cursor"], serial) if filters.get("cursor") else (0,)
+    found = session.execute(select(deliveries.c.id).where(named([delivery_id]))).scalar_one_or_none()
+    if found is None:
+        raise DeliveryNotFound(_no_delivery(delivery_id))
+    values = {"delivery_id": found, "seen": seen, "most": filters["limit"] + 1}
+    rows = session.execute(_LOG_FROM, values).all()
+    return page(rows, filters["limit"], lambda row: write_cursor(row.id))
 
 
 def find_delivery_of_order(session: Session, order_id: UUID) -> dict[str, Any]:
-    """The delivery of an order and the newest of its log, oldest entry first. Raises DeliveryNotFound."""
+    """``find_delivery`` by its order. Raises DeliveryNotFound."""
     return _with_log(session, deliveries.c.order_id == order_id, f"Order {order_id} has no delivery.")
 
 
@@ -86,8 +139,13 @@ def states_of_orders(session: Session, order_ids: Collection[UUID]) -> dict[UUID
     return {row.order_id: row for row in session.execute(_STATES, {"ids": list(order_ids)})}
 
 
+def _no_delivery(delivery_id: DeliveryId) -> str:
+    return f"There is no delivery {delivery_id}."
+
+
 def _with_log(session: Session, condition: ColumnElement[bool], absent: str) -> dict[str, Any]:
-    delivery = session.execute(select(deliveries).where(condition)).one_or_none()
+    length = select(func.count()).where(delivery_logs.c.delivery_id == deliveries.c.id).scalar_subquery()
+    delivery = session.execute(select(deliveries, length.label("entries")).where(condition)).one_or_none()
     if delivery is None:
         raise DeliveryNotFound(absent)
     log = session.execute(_LOGS, {"ids": [delivery.id], "most": SHOWN_ENTRIES})

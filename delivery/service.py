@@ -1,34 +1,21 @@
-"""What delivery does: dispatch an order, cancel that, follow the courier and the operator.
+"""What delivery does: dispatch an order, cancel that, follow the operator (``delivery.scans`` follows the couriers).
 
 The four steps take a bundle, need the same few statements for one order as for sixty-four, and answer in the order of
 the bundle. Several messages of one order are applied in turn to its locked row. Nothing here commits.
 """
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from chassis.errors import AppError
-from chassis.outbox import enqueue
-from chassis.together import RowHeld
 from delivery import queries
-from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
+from delivery.errors import DeliveryCancelled, DeliveryExists, IllegalTransition
 from delivery.messages import Answer, CancelDelivery, CreateDelivery, Dispatched, Order, ReportStatus, UpdateDelivery
-from delivery.models import Delivery, DeliveryId, LogEntry, insert_deliveries, lock_deliveries, lock_orders, save
+from delivery.models import Delivery, insert_deliveries, lock_orders, save
 from delivery.status import CANCELLED, DELIVERED, FAILED, IN_TRANSIT, MOVES, DeliveryStatus
-
-_UPDATE_ORDER_STATUS: dict[str, Any] = {
-    "task": "sales.update_order_status",
-    "args": [],
-    "kwargs": {},
-    "options": {},
-    "subtask_type": None,
-    "immutable": False,
-}
 
 #: Why a parcel was not kept here: by where it was, or had been when this cancel was first answered.
 _TOO_LATE = {
@@ -138,77 +125,6 @@ def restore_delivery(
     delivery = lock_orders(session, [order_id])[order_id]
     delivery.catch_up(status, version, cancel_no, notes)
     save(session, [delivery])
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A courier says where a parcel is. ``check`` raises where the courier meant another version of the delivery."""
-
-    delivery_id: DeliveryId
-    entry: LogEntry
-    correlation_id: str
-    check: Callable[[int], None] = lambda _version: None
-
-
-def follow_couriers(
-    session: Session, reports: Sequence[Report], *, wait: bool
-) -> list[dict[str, Any] | AppError | RowHeld]:
-    """Couriers report where parcels are; their orders follow. Returns each delivery with its log, or the refusal.
-
-    Saying what is so already changes nothing. Refused: DeliveryNotFound, CancelTheOrder, IllegalTransition, and what
-    a report's ``check`` raises. Unless ``wait``, a report on a delivery that another transaction holds gets RowHeld.
-    """
-    named = {each.delivery_id for each in reports}
-    locked = lock_deliveries(session, named, wait=wait)
-    parcels = {each.id: each for each in locked.values()}  # one that is named in both ways stands there twice
-    refusals: dict[int, AppError] = {}
-    news: list[dict[str, Any]] = []
-    for turn, report in enumerate(reports):
-        if report.delivery_id in locked:
-            try:
-                news += _follow(locked[report.delivery_id], report)
-            except AppError as refusal:
-                refusals[turn] = refusal
-    if news:
-        save(session, parcels.values())
-        enqueue(session, [_UPDATE_ORDER_STATUS], news)
-    held = set() if wait else queries.existing(session, named - locked.keys())
-    shown = queries.find_deliveries(session, parcels)
-    answers = {each: shown[locked[each].id] if each in locked else _absent(each, held) for each in named}
-    return [refusals.get(turn) or answers[report.delivery_id] for turn, report in enumerate(reports)]
-
-
-def follow_courier(session: Session, delivery_id: DeliveryId, entry: LogEntry, correlation_id: str) -> None:
-    """``follow_couriers`` for one. Raises its refusal."""
-    [outcome] = follow_couriers(session, [Report(delivery_id, entry, correlation_id)], wait=True)
-    if isinstance(outcome, AppError):
-        raise outcome
-
-
-def _absent(delivery_id: DeliveryId, held: Container[DeliveryId]) -> AppError | RowHeld:
-    """Why a delivery could not be locked."""
-    return RowHeld() if delivery_id in held else DeliveryNotFound(f"There is no delivery {delivery_id}.")
-
-
-def _follow(delivery: Delivery, report: Report) -> list[dict[str, Any]]:
-    """Move a locked delivery on as reported, and return what its order is to hear of that."""
-    report.check(delivery.version)
-    entry = report.entry
-    if entry.status == CANCELLED:
-        order_id = str(delivery.order_id)
-        raise CancelTheOrder(f"A delivery is cancelled with its order: cancel order {order_id}.", order_id=order_id)
-    if entry.status == delivery.status:
-        return []
-    delivery.move(entry.status, entry.location, entry.notes)
-    news = {
-        "order_id": str(delivery.order_id),
-        "kind": "delivery",
-        "no": delivery.version,
-        "correlation_id": report.correlation_id,
-        "delivery_status": delivery.status,
-        "delivery_version": delivery.version,
-    }
-    return [news]
 
 
 def _unrefused(orders: Iterable[AnOrder]) -> list[AnOrder]:

@@ -48,6 +48,7 @@ ROUTES = (
     Route("POST", "/check-availability", "inventory", repeatable=True),
     Route("GET", "/deliveries", "delivery"),
     Route("GET", "/deliveries/<serial_or_uuid:delivery_id>", "delivery"),
+    Route("GET", "/deliveries/<serial_or_uuid:delivery_id>/events", "delivery"),
     Route("GET", "/deliveries/order/<uuid:order_id>", "delivery"),
     Route("PATCH", "/deliveries/<serial_or_uuid:delivery_id>/status", "delivery"),
 )

@@ -22,6 +22,7 @@ class Cause(StrEnum):
     DEAD_LETTERED = "dead_lettered"
     DROPPED = "message_dropped"
     LOST = "messages_lost"
+    SCANNED = "scanned_after_cancel"
     NOT_NOTED = "not_noted"
 
 
@@ -30,6 +31,8 @@ SENTENCES = {
     Cause.DEAD_LETTERED: "The broker gave up on a message about this order; it waits in the quarantine.",
     Cause.DROPPED: "A message about this order could not be worked on and was dropped; nothing has settled the order.",
     Cause.LOST: "The messages of this order were sent again and again, and got lost each time.",
+    Cause.SCANNED: "A courier has scanned this order's parcel, though it is cancelled: find out where it is, then"
+    " resume the order.",
     Cause.NOT_NOTED: "It was flagged, and nobody has noted why.",
 }
 
@@ -53,16 +56,34 @@ _NOTED = text(
     " SELECT at, code, reason FROM order_events WHERE order_id = asked.id AND kind = 'needs_attention'"
     " ORDER BY id DESC LIMIT 1) AS noted ON true"
 )
+# Who resumes an order, or gives it up, has looked at it. A message that is replayed says nothing about the parcel.
+_SCANNED = text(
+    "SELECT asked.id, seen.at FROM unnest(CAST(:ids AS uuid[])) AS asked (id) CROSS JOIN LATERAL ("
+    " SELECT at, kind FROM order_events WHERE order_id = asked.id"
+    " AND kind IN ('scanned', 'resumed', 'compensate_requested') ORDER BY id DESC LIMIT 1) AS seen"
+    " WHERE seen.kind = 'scanned'"
+)
+
+
+def scanned_unseen(session: Session | Connection, order_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When the parcels of these orders were scanned though they are cancelled, where nobody has seen to it since."""
+    if not order_ids:
+        return {}
+    return {row.id: row.at for row in session.execute(_SCANNED, {"ids": list(order_ids)})}
 
 
 def attentions(session: Session | Connection, order_ids: Sequence[UUID]) -> dict[UUID, Attention]:
     """Why somebody has to look at these flagged orders, by order: what was noted last."""
     if not order_ids:
         return {}
-    return {row.id: _attention(row) for row in session.execute(_NOTED, {"ids": list(order_ids)})}
+    scanned = scanned_unseen(session, order_ids)
+    rows = session.execute(_NOTED, {"ids": list(order_ids)})
+    return {row.id: _attention(row, scanned.get(row.id)) for row in rows}
 
 
-def _attention(row: Row[Any]) -> Attention:
+def _attention(row: Row[Any], scanned: datetime | None) -> Attention:
+    if scanned is not None and not row.waits:
+        return Attention(Cause.SCANNED, SENTENCES[Cause.SCANNED], scanned, f"conveyor delivery show {row.id}")
     cause = cause_noted(row.code, row.reason) if row.at else Cause.NOT_NOTED
     if cause in (Cause.STEP_FAILED, Cause.DEAD_LETTERED) and not row.waits:
         cause = Cause.DROPPED

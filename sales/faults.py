@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from chassis.causes import without_values
 from chassis.outbox import Link, enqueue
 from sales import saga
-from sales.attention import SENTENCES, Cause
+from sales.attention import SENTENCES, Cause, scanned_unseen
 from sales.errors import AlreadySettled, NotReplayable
 from sales.messages import DeadLetter, Fault, FaultRecorded
-from sales.models import lock_orders, orders, quarantine, quarantine_actions
+from sales.models import lock_orders, orders, put_before_people, quarantine, quarantine_actions
 from sales.queries import orders_of, quarantined_message, readable_id, waiting_about
 from sales.timeline import Event, Kind, add_events, last_number, saga_of, saga_sent_again
 
@@ -90,7 +90,8 @@ def keep_dead_letter(session: Session, letter: DeadLetter) -> None:
 def replay_message(session: Session, message_id: str, actor: str) -> bool:
     """Send a message of the quarantine once more, on its own, and clear the flags and counts of its orders.
 
-    The flag of an order stays while another message about it waits in the quarantine.
+    The flag of an order stays while another message about it waits in the quarantine, or a scan of its cancelled parcel
+    for somebody to see to it.
     False, and nothing is done, where it was replayed before. Raises MessageNotFound, NotReplayable, and AlreadySettled
     where it was dropped.
     """
@@ -117,11 +118,7 @@ def drop_message(session: Session, message_id: str, actor: str, reason: str) -> 
 
 def flag(session: Session, order: Row[Any], what: str, cause: Cause, correlation_id: str | None) -> None:
     """Somebody has to look at this order. ``what`` tells one event from the next; the same one is noted once."""
-    session.execute(
-        update(orders)
-        .where(orders.c.id == order.id)
-        .values(needs_attention=True, version=orders.c.version + 1, updated_at=func.now())
-    )
+    put_before_people(session, order.id)
     number = zlib.crc32(what.encode()) & 0x7FFFFFFF
     noted = Event(order.id, Kind.NEEDS_ATTENTION, number, "conveyor", order.status, order.status)
     add_events(session, [replace(noted, code=cause, reason=SENTENCES[cause], correlation_id=correlation_id)])
@@ -164,11 +161,12 @@ def _clear(session: Session, order: Row[Any], actor: str) -> None:
     if under_way is not None and under_way.deadline is not None:
         saga_sent_again(session, order.id, under_way.outbox_id, attempts=0, sends=0)
     other = waiting_about(session, order.id)
+    still = other is not None or bool(scanned_unseen(session, [order.id]))
     session.execute(
         update(orders)
         .where(orders.c.id == order.id)
         .values(
-            needs_attention=orders.c.needs_attention & (other is not None),
+            needs_attention=orders.c.needs_attention & still,
             version=orders.c.version + 1,
             updated_at=func.now(),
         )

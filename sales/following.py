@@ -3,7 +3,8 @@
 Takes a session, never commits; answers for each order of the bundle, in their order.
 """
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
+from sales.attention import scanned_unseen
 from sales.messages import StatusUpdate, Updated
-from sales.models import lock_orders, order_sagas
+from sales.models import lock_orders, order_sagas, put_before_people
 from sales.status import ENDED, NOT_SHIPPING, STATUS_OF_DELIVERY, OrderStatus
 from sales.timeline import Event, Kind, add_events, announce, close_sagas
 
@@ -24,18 +26,21 @@ def update_order_statuses(session: Session, updates: Sequence[StatusUpdate]) -> 
 
     A delivery's version counts its moves: a higher one sets the order's status, even over skipped statuses; a lower or
     equal one is ignored. While an order is Cancelling only the newest pair is kept; the cancel's end settles it.
-    A delivery that somebody made by hand for an order that was rejected moves nothing here. Raises LookupError for an
-    order that does not exist: a message about nobody is for people to look at.
+    A delivery that somebody made by hand for an order that was rejected moves nothing here. A scan of a parcel that is
+    cancelled puts its order before people, at the cancel's end where that is under way. Raises LookupError for an order
+    that does not exist: a message about nobody is for people to look at.
     """
     ids = [each.order_id for each in updates]
     known = {order_id: _Following(row) for order_id, row in lock_orders(session, ids).items()}
     numbers = _saga_numbers(session, [each.order_id for each in updates if each.kind == "cancel"])
     for message in updates:
-        known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
+        if message.kind != "scan":
+            known[message.order_id].follow(message, numbers.get(message.order_id, ("", 0)))
     changed = [each for each in known.values() if each.changed]
     _write_statuses(session, changed)
     add_events(session, [event for each in known.values() for event in each.events])
     close_sagas(session, [each.row.id for each in changed if each.status in ENDED], at_last_step=True)
+    _flag_scanned(session, known, [each for each in updates if each.kind == "scan"])
     news = {each.row.id: each.status for each in known.values() if each.awaited and each.status in ENDED}
     announce(session, news)
     return [Updated(order_id=order_id) for order_id in ids]
@@ -48,6 +53,8 @@ class _Following:
     row: Row[Any]
     events: list[Event] = field(default_factory=list)
     changed: bool = False
+    #: Whether its cancel has ended, as it was asked for.
+    cancelled: bool = False
     #: Whether somebody may wait to hear of this: a change, or how a move went that was asked for.
     awaited: bool = False
 
@@ -89,6 +96,7 @@ class _Following:
     def _end_cancel(self, message: StatusUpdate) -> None:
         if message.outcome == "ok":
             self._become(S.CANCELLED, Kind.CANCELLED, message.no, message, "delivery")
+            self.cancelled = True
             return
         self.reason = None
         # A cancel is refused because there is a parcel that has left: the refusal, or news before it, says where it is.
@@ -105,6 +113,25 @@ class _Following:
             reason = f"the delivery is {self.delivery_status}"
         event = Event(self.row.id, kind, number, actor, self.status, to, reason, message.correlation_id, message.reason)
         self.events.append(event)
+
+
+def _flag_scanned(session: Session, known: Mapping[UUID, _Following], scans: Sequence[StatusUpdate]) -> None:
+    """Somebody has to look at orders whose parcels were scanned though they are cancelled.
+
+    A flag on an order that is being cancelled would keep the sweeper from its chain, and be cleared by its end. So that
+    end flags it, unless somebody has seen to it by then.
+    """
+    noted = add_events(session, [_scan_event(known[each.order_id], each) for each in scans])
+    seen = [order_id for order_id, each in known.items() if each.cancelled]
+    for order_id in {*noted, *scanned_unseen(session, seen)}:
+        if known[order_id].status in ENDED:
+            put_before_people(session, order_id)
+
+
+def _scan_event(order: _Following, scan: StatusUpdate) -> Event:
+    number = zlib.crc32(str(scan.no).encode()) & 0x7FFFFFFF
+    status, said = order.status, scan.detail
+    return Event(order.row.id, Kind.SCANNED, number, "courier", status, status, said, scan.correlation_id)
 
 
 def _saga_numbers(session: Session, order_ids: list[UUID]) -> dict[UUID, tuple[str, int]]:

@@ -46,10 +46,14 @@ class Recorded(Struct, frozen=True, kw_only=True):
 
 
 class StatusUpdate(Struct, frozen=True, kw_only=True):
-    """How a chain ended, or what a delivery has become; ``delivery_version`` counts the delivery's moves."""
+    """How a chain ended, or what a delivery has become; ``delivery_version`` counts its changes of status.
+
+    Of kind ``scan``: a courier has scanned the parcel though it is cancelled; ``no`` tells the scan from others. The
+    release before does not know this kind: there such a message ends in the quarantine, and its order is flagged.
+    """
 
     order_id: UUID
-    kind: Literal["place", "cancel", "move", "report", "delivery"]
+    kind: Literal["place", "cancel", "move", "report", "delivery", "scan"]
     no: int
     correlation_id: str | None = None
     outcome: Outcome = "ok"

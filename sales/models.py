@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     func,
     text,
+    update,
 )
 from sqlalchemy.orm import Session
 
@@ -192,6 +193,12 @@ quarantine_actions = Table(
     Column("action", Text, CheckConstraint("action IN ('replayed', 'dropped')", name="action"), nullable=False),
     Column("reason", Text),
 )
+
+
+def put_before_people(session: Session, order_id: PythonUUID) -> None:
+    """Somebody has to look at this order, which is locked. Why is for the caller to note in its timeline."""
+    flagged = update(orders).where(orders.c.id == order_id)
+    session.execute(flagged.values(needs_attention=True, version=orders.c.version + 1, updated_at=func.now()))
 
 
 _LOCK_ORDERS = text("SELECT * FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")

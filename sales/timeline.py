@@ -39,6 +39,7 @@ class Kind(StrEnum):
     REPLAYED = "replayed"
     RESUMED = "resumed"
     COMPENSATE_REQUESTED = "compensate_requested"
+    SCANNED = "scanned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,14 @@ _ADD_EVENTS = text(
     "INSERT INTO order_events (order_id, kind, number, actor, from_status, to_status, reason, correlation_id, code)"
     " SELECT * FROM json_to_recordset(:events) AS event (order_id uuid, kind text, number int, actor text,"
     " from_status text, to_status text, reason text, correlation_id text, code text) ON CONFLICT DO NOTHING"
+    " RETURNING order_id"
 )
 
 
-def add_events(session: Session, events: Iterable[Event]) -> None:
-    """Put these on record; those that are there already stay as they are."""
+def add_events(session: Session, events: Iterable[Event]) -> set[UUID]:
+    """Put these on record; those that are there already stay as they are. Returns the orders of those that were not."""
     rows = list(events)
-    if rows:
-        session.execute(_ADD_EVENTS, {"events": recordset(rows)})
+    return set(session.execute(_ADD_EVENTS, {"events": recordset(rows)}).scalars()) if rows else set()
 
 
 _OPEN_SAGAS = text(

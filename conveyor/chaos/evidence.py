@@ -5,18 +5,21 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from conveyor.chaos.parcels import Entry, Parcel
 from conveyor.chaos.promises import Evidence, Order
 from conveyor.databases import Databases
 from conveyor.reconcile.rules import SHIPPING
 
 _ORDERS = text(
     "SELECT CAST(orders.id AS text), idempotency_key, status, orders.reason, needs_attention,"
-    " count(*) FILTER (WHERE kind = 'cancel_requested'), count(*) FILTER (WHERE kind = 'cancel_refused')"
+    " count(*) FILTER (WHERE kind = 'cancel_requested'), count(*) FILTER (WHERE kind = 'cancel_refused'),"
+    " count(*) FILTER (WHERE kind = 'scanned')"
     " FROM orders LEFT JOIN order_events ON order_events.order_id = orders.id GROUP BY orders.id"
 )
-_LOGS = text(
-    "SELECT CAST(order_id AS text), array_agg(delivery_logs.status ORDER BY delivery_logs.id)"
-    " FROM deliveries JOIN delivery_logs ON delivery_id = deliveries.id GROUP BY order_id"
+_PARCELS = text(
+    "SELECT CAST(order_id AS text), deliveries.status, array_agg(log.status ORDER BY log.id),"
+    " array_agg(coalesce(log.occurred_at, log.timestamp) ORDER BY log.id), array_agg(log.event_id ORDER BY log.id)"
+    " FROM deliveries JOIN delivery_logs AS log ON delivery_id = deliveries.id GROUP BY order_id, deliveries.status"
 )
 _STOCK = text("SELECT CAST(id AS text), stock_quantity FROM products")
 _SHIPPED = text(
@@ -51,7 +54,7 @@ STORY = {
     "delivery": {
         "delivery": "SELECT id, status, version, cancel_no, created_at, updated_at FROM deliveries"
         " WHERE order_id = :id",
-        "log": "SELECT delivery_logs.timestamp, delivery_logs.status, notes FROM delivery_logs"
+        "log": "SELECT delivery_logs.timestamp, delivery_logs.status, occurred_at, event_id, notes FROM delivery_logs"
         " JOIN deliveries ON deliveries.id = delivery_id WHERE order_id = :id ORDER BY delivery_logs.id",
         "outbox": "SELECT id, task, alone, created_at FROM outbox WHERE CAST(bundle AS text) LIKE :like ORDER BY id",
     },
@@ -65,10 +68,12 @@ def gather(databases: Databases) -> Evidence:
         shipped = connection.execute(_SHIPPED, {"shipping": [str(each) for each in SHIPPING]})
         sold = {product: int(units) for product, units in shipped}
     with databases.reading("delivery") as connection:
-        logs = {order_id: list(log) for order_id, log in connection.execute(_LOGS)}
+        parcels = {
+            order_id: Parcel(status, [*map(Entry, *log)]) for order_id, status, *log in connection.execute(_PARCELS)
+        }
     with databases.reading("inventory") as connection:
         stock = {product: int(units) for product, units in connection.execute(_STOCK)}
-    return Evidence(orders, logs, stock, sold)
+    return Evidence(orders, parcels, stock, sold)
 
 
 def flags(databases: Databases) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from conveyor.chaos.schedule import CROWD_EVERY
 from conveyor.replay.book import Book, Invoice, Item, Product
@@ -28,6 +29,9 @@ JOURNEYS = {
 BY_OPERATOR = 0.3
 #: A parcel is moved on within so many seconds, and within this part of the run.
 MOVE_WITHIN, MOVE_PART = 8.0, 1 / 20
+#: So many couriers are without a network on their way: they tell it later, in any order, with the times of it.
+TOLD_LATE = 0.3
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 #: So many customers come in crowds, the others one by one: so bundles form.
 IN_CROWDS = 0.5
 
@@ -37,11 +41,15 @@ SCARCE, SCARCE_SHARE = 0.2, 0.6
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """``after`` seconds, the parcel is reported to be ``to``: by its courier, or by an operator."""
+    """``after`` seconds, the parcel is reported to be ``to``: by its courier, or by an operator.
+
+    ``occurred_at`` is what the courier says of the time, None where nothing.
+    """
 
     after: float
     to: str
     by_operator: bool
+    occurred_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,14 @@ def _plan(seed: int, number: int, seconds: float, orders: int, invoice: Invoice)
         stations = chance.choices(list(JOURNEYS), list(JOURNEYS.values()))[0]
         within = min(MOVE_WITHIN, seconds * MOVE_PART)
         journey = tuple(Move(chance.uniform(0.1, within), to, by_operator) for to in stations)
+        if not by_operator and chance.random() < TOLD_LATE:
+            journey = _told_late(journey, chance)
     return Plan(number, at, invoice, cancel_after, journey)
+
+
+def _told_late(journey: Sequence[Move], chance: random.Random) -> tuple[Move, ...]:
+    timed = [replace(each, occurred_at=BEGAN + timedelta(hours=hour)) for hour, each in enumerate(journey)]
+    return tuple(chance.sample(timed, len(timed)))
 
 
 def our_own(book: Book) -> Book:

@@ -7,12 +7,11 @@ were taken, under which key, what became of their cancels, what couriers reporte
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from conveyor.chaos.parcels import Parcel, undecided, unkept, unnoticed
 from conveyor.chaos.plans import lines_of
 from conveyor.chaos.shop import Known
 from conveyor.reconcile.rules import SHIPPING, Deviation
-from delivery.status import MOVES, DeliveryStatus
 from sales.status import OrderStatus
 
 S = OrderStatus
@@ -22,7 +21,7 @@ NOT_CANCELLABLE = frozenset({S.IN_TRANSIT, S.DELIVERED, S.REJECTED})
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as sales has it. ``cancels`` counts its events: requested, refused."""
+    """An order as sales has it, and how many events of a kind: cancels requested, refused, scans after a cancel."""
 
     id: str
     key: str | None
@@ -31,6 +30,7 @@ class Order:
     flagged: bool
     cancels_requested: int
     cancels_refused: int
+    scanned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Evidence:
     """What the databases say at the end. Products by id: units in stock, and units of the orders that ship."""
 
     orders: Mapping[str, Order]
-    logs: Mapping[str, Sequence[str]]  # what each order's delivery was, one status after the other
+    parcels: Mapping[str, Parcel]  # by order id
     stock: Mapping[str, int]
     shipped: Mapping[str, int]
 
@@ -54,12 +54,14 @@ def broken(
         if order is not None:
             yield from _refusal(each, order, plentiful)
             yield from _cancel(each, order)
-            yield from _reports(each, evidence.logs.get(order.id, ()))
+            yield from unkept(each, evidence.parcels.get(order.id))
     for order in evidence.orders.values():
         if order.flagged:
             yield Deviation("flagged", order.id, f"{order.status}, needs attention", "no flag after resume and replay")
-    for order_id, log in evidence.logs.items():
-        yield from _journey(order_id, log)
+    for order_id, parcel in evidence.parcels.items():
+        yield from undecided(order_id, parcel)
+        if order_id in evidence.orders:
+            yield from unnoticed(order_id, parcel, evidence.orders[order_id].scanned)
     yield from _stock(evidence, opening)
 
 
@@ -92,8 +94,9 @@ def _answers(each: Known) -> Iterator[Deviation]:
     if each.order_id is not None and each.plan.cancel_after is not None and each.cancel is None:
         yield Deviation("unanswered", name, "no definite answer to the cancel", "an answer")
     for move, told in each.moves:
-        if not told.accepted and told.status != 409:
-            yield Deviation("answer", name, f"{told.status} {told.code} to the move to {move.to}", "a success or 409")
+        if not told.accepted and not (told.status == 409 and move.by_operator):
+            expected = "a success or 409" if move.by_operator else "a success: no scan is refused"
+            yield Deviation("answer", name, f"{told.status} {told.code} to the move to {move.to}", expected)
 
 
 def _refusal(each: Known, order: Order, plentiful: frozenset[str]) -> Iterator[Deviation]:
@@ -119,23 +122,6 @@ def _cancel(each: Known, order: Order) -> Iterator[Deviation]:
     elif each.cancel.status != 409 or each.cancel.state not in NOT_CANCELLABLE:
         found = f"{each.cancel.status} {each.cancel.code} from {each.cancel.state or '?'} to the cancel"
         yield Deviation("answer", order.id, found, "accepted, or 409 from where a parcel has left")
-
-
-def _reports(each: Known, log: Sequence[str]) -> Iterator[Deviation]:
-    """What a courier was told is recorded is in the log, in the order in which it was told."""
-    left = iter(log)
-    for move, told in each.moves:
-        if told.accepted and not move.by_operator and move.to not in left:
-            yield Deviation("courier", str(each.order_id), " -> ".join(log) or "no log", f"{move.to}, as was answered")
-            return
-
-
-def _journey(order_id: str, log: Sequence[str]) -> Iterator[Deviation]:
-    """A delivery never went back: each status in its log may follow the one before it."""
-    for before, after in pairwise(log):
-        if DeliveryStatus(after) not in MOVES[DeliveryStatus(before)]:
-            yield Deviation("went_back", order_id, " -> ".join(log), f"no move from {before} to {after}")
-            return
 
 
 def _stock(evidence: Evidence, opening: Mapping[str, int]) -> Iterator[Deviation]:

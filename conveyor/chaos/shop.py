@@ -57,6 +57,11 @@ class Known:
     surprises: list[Told] = field(default_factory=list)
 
 
+def event_of(order: Known, station: int) -> str:
+    """The courier's name for the scan at this station of the order's journey."""
+    return f"{order.key}/{station}"
+
+
 class Shop:
     """All clients of one run."""
 
@@ -123,18 +128,22 @@ class Shop:
                     return
                 yield LOOK_AGAIN, partial(self._move, order, station)
                 return
-            told, _ = self._until_told(order, partial(self._report, order, move))
+            told, _ = self._until_told(order, partial(self._report, order, station))
         except NoAnswer:
             return
         order.moves.append((move, told))
         if told.accepted and station + 1 < len(order.plan.journey):
             yield order.plan.journey[station + 1].after, partial(self._move, order, station + 1)
 
-    def _report(self, order: Known, move: Move) -> Answer:
+    def _report(self, order: Known, station: int) -> Answer:
+        move = order.plan.journey[station]
         if move.by_operator:
             return self._gateway.patch(f"/orders/{order.order_id}/status", {"status": STATUS_OF_MOVE[move.to]})
         delivery = self._gateway.get(f"/deliveries/order/{order.order_id}").body["id"]
-        return self._gateway.patch(f"/deliveries/{delivery}/status", {"status": move.to})
+        scan: JSON = {"status": move.to, "event_id": event_of(order, station)}
+        if move.occurred_at is not None:
+            scan["occurred_at"] = move.occurred_at.isoformat()
+        return self._gateway.patch(f"/deliveries/{delivery}/status", scan)
 
     def _has_parcel(self, order: Known) -> bool:
         told, _ = self._until_told(order, lambda: self._gateway.get(f"/deliveries/order/{order.order_id}"))

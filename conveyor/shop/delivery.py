@@ -6,24 +6,26 @@ import click
 
 from conveyor.client import JSON, Gateway, Refused
 from conveyor.shop import shown
-from conveyor.shop.options import AsJson, Listing, gateway, listed, none_of, telling_what_is_allowed
+from conveyor.shop.options import LARGEST_PAGE, AsJson, Listing, gateway, listed, none_of, telling_what_is_allowed
 from conveyor.terminal import say, say_json
 from conveyor.words import Words
 
 STATUSES = ("PENDING", "IN_TRANSIT", "DELIVERED", "FAILED", "CANCELLED")
-#: What a courier reports; a delivery is cancelled with its order.
-REPORTS = STATUSES[1:4]
+#: What a courier scans; a delivery is cancelled with its order.
+SCANNED = STATUSES[1:4]
+#: A log that is shown with its delivery has so many entries at most; then there may be older ones.
+SHOWN_ENTRIES = 100
 
 Named = click.argument("named", type=Words(), metavar="ID|ORDER")
 
 
 @click.group()
 def delivery() -> None:
-    """See where the parcels are, and report what becomes of them.
+    """See where the parcels are, and report scans of them.
 
     \b
       conveyor delivery list --status FAILED
-      conveyor delivery move ID IN_TRANSIT --location "Hub Lyon-Est"
+      conveyor delivery move ID IN_TRANSIT --location "Hub Lyon-Est" --at 2026-11-22T09:30:00Z
 
     A delivery is named by its own id or by that of its order. `conveyor order cancel` stops a parcel.
     """
@@ -57,32 +59,40 @@ def list_(
 @Named
 @AsJson
 def show(named: str, as_json: bool) -> None:
-    """Show a delivery: its order, its address, and where it has been.
+    """Show a delivery: its order, its address, and all scans of it.
 
     \b
       conveyor delivery show 0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4
     """
-    _show(_found(gateway(), named), as_json)
+    at = gateway()
+    found = _found(at, named)
+    if len(found["log"]) >= SHOWN_ENTRIES:
+        found["log"] = list(at.every(f"/deliveries/{found['id']}/events", limit=LARGEST_PAGE))
+    _show(found, as_json)
 
 
-@delivery.command(short_help="Report what became of a parcel.")
+@delivery.command(short_help="Report a scan of a parcel.")
 @Named
-@click.argument("status", type=click.Choice(REPORTS, case_sensitive=False))
+@click.argument("status", type=click.Choice(SCANNED, case_sensitive=False))
 @click.option("--location", type=Words(), help="Where the parcel is.")
 @click.option("--notes", type=Words(), help="What else there is to say.")
+@click.option("--at", "occurred_at", metavar="TIME", type=Words(), help="When it happened; ISO 8601. Else: now.")
+@click.option("--event-id", type=Words(), help="The courier's own name for the scan: the same one is kept once.")
 @AsJson
-def move(named: str, status: str, location: str | None, notes: str | None, as_json: bool) -> None:
-    """Report that a parcel has left, was delivered, or could not be delivered. Its order follows.
+def move(named: str, status: str, location: str | None, notes: str | None, as_json: bool, **told: str | None) -> None:
+    """Report a scan: a parcel is on its way, was delivered, or could not be delivered. Its order follows.
 
     \b
       conveyor delivery move 0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4 IN_TRANSIT --location "Hub Lyon-Est"
       conveyor delivery move 0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4 FAILED --notes "nobody at home"
+      conveyor delivery move 0192f0c2-1b7d-7e41-b6aa-90c4d1e2f3a4 DELIVERED --at 2026-11-22T16:05:00+01:00
 
-    Reporting what it is already changes nothing. One that failed may be sent out again: IN_TRANSIT.
+    The latest scan decides, in whatever order they are reported, and DELIVERED stays. Every one is kept.
     """
     at = gateway()
     found = _found(at, named)
-    body: JSON = {"status": status, "location": location, "notes": notes}
+    given = {name: value for name, value in told.items() if value is not None}
+    body: JSON = {"status": status, "location": location, "notes": notes, **given}
     with telling_what_is_allowed():
         _show(at.patch(f"/deliveries/{found['id']}/status", body).body, as_json)
 

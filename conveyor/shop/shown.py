@@ -110,13 +110,16 @@ def deliveries(found: Iterable[Row]) -> Iterator[str]:
 
 
 def delivery(found: Row) -> Iterator[str]:
-    """A delivery, and where it has been."""
+    """A delivery, and where it has been: each scan with the time at which it happened, and when it came, if later."""
     yield f"{found['id']}  {found['status']}"
     address = " ".join(found["address"].split()) if found["address"] else "- (cancelled before its dispatch)"
     yield from _described({"order": found["order_id"], "to": address})
     for entry in found["log"]:
-        where = " ".join(each for each in (entry["location"], entry["notes"]) if each)
-        yield f"  {moment(entry['timestamp'])}  {entry['status']:<10}  {where}".rstrip()
+        came = moment(entry["timestamp"])
+        happened = moment(entry.get("occurred_at") or entry["timestamp"])
+        late = f"(came {came})" if came != happened else ""
+        where = " ".join(each for each in (entry["location"], entry["notes"], late) if each)
+        yield f"  {happened}  {entry['status']:<10}  {where}".rstrip()
 
 
 def _described(facts: Mapping[str, str]) -> Iterator[str]:

@@ -10,8 +10,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +25,8 @@ import tasks.inventory
 import tasks.sales  # noqa: F401 - the three together know every task
 from celeryconfig import QUEUE_OF_TASK
 from delivery import messages as delivery
-from delivery import service as courier
-from delivery.models import Delivery, LogEntry
+from delivery import scans as courier
+from delivery.models import Delivery
 from delivery.status import DeliveryStatus
 from inventory import messages as inventory
 from sales import messages as sales
@@ -161,20 +163,42 @@ def test_an_order_that_has_ended_travels_no_further() -> None:
     assert step._answered("sales.record_inventory_response", [order], [ended]) == []
 
 
-def test_what_a_courier_reports_loads_at_sales(monkeypatch: pytest.MonkeyPatch) -> None:
+def said_of_a_scan(monkeypatch: pytest.MonkeyPatch, parcel: Delivery) -> Any:
+    """What delivery tells sales of a scan of this parcel: the link and the one order of its bundle."""
     sent: list[tuple[Any, Any]] = []
     monkeypatch.setattr(courier, "enqueue", lambda _session, links, bundle: sent.append((links, bundle)))
     monkeypatch.setattr(courier, "save", lambda _session, _held: None)
-    parcel = Delivery(17, ORDER, DeliveryStatus.PENDING, 1, cancel_no=0, address="12 rue de la Paix", public_id=ORDER)
-
+    known = SimpleNamespace(now=datetime(2026, 3, 2, 18, tzinfo=UTC), latest=None, id=None)
+    monkeypatch.setattr(courier.queries, "remembered", lambda _session, _scans: [known])
     monkeypatch.setattr(courier, "lock_deliveries", lambda _session, _ids, wait: {17: parcel})
     monkeypatch.setattr(courier.queries, "find_deliveries", lambda _session, _ids: {17: {}})
-    courier.follow_courier(None, 17, LogEntry(DeliveryStatus.IN_TRANSIT), "c-1")  # type: ignore[arg-type]
-
+    courier.follow_courier(None, 17, courier.Scan(DeliveryStatus.IN_TRANSIT, "Lyon"), "c-1")  # type: ignore[arg-type]
     [([link], [news])] = sent
+    return link, news
+
+
+def test_what_a_courier_reports_loads_at_sales(monkeypatch: pytest.MonkeyPatch) -> None:
+    parcel = Delivery(17, ORDER, DeliveryStatus.PENDING, 1, cancel_no=0, address="12 rue de la Paix", public_id=ORDER)
+
+    link, news = said_of_a_scan(monkeypatch, parcel)
+
     assert wire(dict(link)) == wire(dict(saga.report(ORDERS["report"]).tasks[-1]))
     assert msgspec.convert(wire(news), sales.StatusUpdate) == sales.StatusUpdate(
         order_id=ORDER, kind="delivery", no=2, correlation_id="c-1", **STANDS
+    )
+
+
+def test_a_scan_of_a_cancelled_parcel_loads_at_sales(monkeypatch: pytest.MonkeyPatch) -> None:
+    parcel = Delivery(17, ORDER, DeliveryStatus.CANCELLED, 2, cancel_no=1, address=None, public_id=ORDER)
+
+    _, news = said_of_a_scan(monkeypatch, parcel)
+
+    assert msgspec.convert(wire(news), sales.StatusUpdate) == sales.StatusUpdate(
+        order_id=ORDER,
+        kind="scan",
+        no=1772474400000000,
+        correlation_id="c-1",
+        detail="A courier scanned the cancelled parcel as IN_TRANSIT at Lyon, 2026-03-02 18:00 UTC.",
     )
 
 

@@ -414,13 +414,12 @@ def _cancel(session: Session, sweep: Sweep, order: str) -> str:
 
 
 def _move(session: Session, sweep: Sweep, order: str) -> str:
-    from delivery import service as delivery
-    from delivery.models import LogEntry
+    from delivery.scans import Scan, follow_courier
     from delivery.status import IN_TRANSIT
 
     query = text("SELECT id FROM deliveries WHERE order_id = :order")
     parcel = session.execute(query, {"order": order}).scalar_one()
-    delivery.follow_courier(session, parcel, LogEntry(IN_TRANSIT), "test")
+    follow_courier(session, parcel, Scan(IN_TRANSIT), "test")
     return order
 
 

@@ -19,8 +19,7 @@ from chassis.outbox import enqueue
 from chassis.settings import Settings, settings
 from conveyor.embedded.postgres import Postgres
 from delivery.messages import CancelDelivery, CreateDelivery
-from delivery.models import LogEntry
-from delivery.service import follow_courier
+from delivery.scans import Scan, follow_courier
 from delivery.status import DeliveryStatus
 from inventory.messages import CheckAvailability, ReleaseStock, ReserveStock
 from sales import placing
@@ -107,7 +106,7 @@ class Shop:
 
     def _move(self, session: Session, name: str, status: str) -> None:
         row = session.execute(text("SELECT id FROM deliveries WHERE order_id = :id"), {"id": self.ids[name]}).one()
-        follow_courier(session, row.id, LogEntry(DeliveryStatus(status)), "test")
+        follow_courier(session, row.id, Scan(DeliveryStatus(status)), "test")
 
     def work(self, until: str = "") -> None:
         """Bring every message to its end; one for the task ``until`` stays in the broker, and is not seen again."""

@@ -238,7 +238,7 @@ def _forget_logs(patch: pytest.MonkeyPatch) -> None:
     def silent(session: Session, held: Any) -> None:
         rows = list(held)
         for each in rows:
-            each.moves.clear()
+            each.entries.clear()
         save(session, rows)
 
     patch.setattr(service, "save", silent)

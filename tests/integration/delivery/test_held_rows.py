@@ -11,22 +11,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
-from chassis.settings import Settings
 from delivery import service
-from delivery.app import attach, create_app
 from delivery.messages import CreateDelivery
 from delivery.models import deliveries
 from tests.integration.pipeline.processes import wait_until
 
 #: Seconds within which another courier has his answer; a lock is waited for five.
 SOON = 2.0
-
-
-@pytest.fixture
-def app(delivery_sessions: sessionmaker[Session]) -> Flask:
-    app = create_app(Settings(delivery_database_url="postgresql://nobody@127.0.0.1:1/replaced"))
-    attach(app, delivery_sessions)
-    return app
 
 
 @pytest.fixture

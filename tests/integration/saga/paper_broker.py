@@ -5,7 +5,6 @@ Everything but the broker is real: the three databases, the outbox rows, the ste
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -19,9 +18,8 @@ from uuid_utils.compat import uuid7
 from chassis.database import transaction
 from chassis.settings import settings
 from delivery import messages as delivery_messages
+from delivery import scans
 from delivery import service as delivery
-from delivery.errors import IllegalTransition as ImpossibleMove
-from delivery.models import LogEntry
 from delivery.status import DeliveryStatus
 from inventory import messages as inventory_messages
 from inventory import service as inventory
@@ -152,14 +150,13 @@ class World:
             return list(session.execute(query, {"ids": [str(each) for each in self.orders]}).scalars())
 
     def courier(self, order_id: UUID, status: str) -> None:
-        """The courier reports; what is impossible now is refused, and that is fine."""
+        """The courier scans the parcel, where there is one."""
         with transaction(self.sessions["delivery"]) as session:
             found = session.execute(
                 text("SELECT id FROM deliveries WHERE order_id = :id AND address IS NOT NULL"), {"id": order_id}
             ).scalar_one_or_none()
             if found is not None:
-                with suppress(ImpossibleMove):
-                    delivery.follow_courier(session, found, LogEntry(DeliveryStatus(status)), "test")
+                scans.follow_courier(session, found, scans.Scan(DeliveryStatus(status)), "test")
         self.collect()
 
     def collect(self) -> None:

@@ -182,3 +182,55 @@ class TestCourier:
         world.settle()
         assert world.status(order) == "Delivered"
         assert world.violations() == []
+
+    @pytest.mark.parametrize("status", ["DELIVERED", "FAILED"])
+    def test_a_parcel_whose_departure_nobody_scanned_is_where_its_courier_says(self, world: World, status: str) -> None:
+        order = world.place((world.add_product(stock=5), 1))
+        world.settle()
+        world.courier(order, status)
+        world.settle()
+        assert world.status(order) == {"DELIVERED": "Delivered", "FAILED": "Delivery Failed"}[status]
+        assert world.violations() == []
+
+    def test_a_parcel_that_failed_goes_out_again_and_keeps_its_stock(self, world: World) -> None:
+        lamp = world.add_product(stock=5)
+        order = world.place((lamp, 2))
+        world.settle()
+        for status in ("FAILED", "IN_TRANSIT"):
+            world.courier(order, status)
+            world.settle()
+        assert (world.status(order), world.stock(lamp)) == ("In Transit", 3)
+        assert world.violations() == []
+
+    def test_one_that_failed_was_cancelled_and_goes_out_again_all_the_same_is_put_before_people(
+        self, world: World
+    ) -> None:
+        """Its stock was sold again, perhaps, and its money given back: nobody but a person can say what is right."""
+        lamp = world.add_product(stock=5)
+        order = world.place((lamp, 2))
+        world.settle()
+        world.courier(order, "FAILED")
+        world.settle()
+        world.cancel(order)
+        world.settle()
+        for status in ("IN_TRANSIT", "DELIVERED"):
+            world.courier(order, status)
+            world.settle()
+        assert (world.status(order), world.stock(lamp), world.flagged()) == ("Cancelled", 5, [order])
+        assert world.violations() == []
+
+    def test_a_scan_that_comes_while_the_cancel_is_under_way_is_put_before_people_at_its_end(
+        self, world: World
+    ) -> None:
+        order = world.place((world.add_product(stock=5), 1))
+        world.settle()
+        world.cancel(order)
+        world.deliver(world.mail.pop(0))  # the parcel is stopped
+        late, world.mail = world.mail, []
+        world.courier(order, "IN_TRANSIT")
+        world.settle()
+        assert (world.status(order), world.flagged()) == ("Cancelling", [])
+        world.mail = late
+        world.settle()
+        assert (world.status(order), world.flagged()) == ("Cancelled", [order])
+        assert world.violations() == []

@@ -28,6 +28,21 @@ def client() -> FlaskClient:
         ({"status": "IN_TRANSIT", "location": 7}, "location"),
         ({"status": "IN_TRANSIT", "location": "x" * 201}, "location"),
         ({"status": "IN_TRANSIT", "notes": "nul \x00"}, "notes"),
+        *(
+            ({"status": "IN_TRANSIT", "occurred_at": each}, "occurred_at")
+            for each in (
+                "yesterday",
+                "",
+                1772474400,
+                True,
+                "2026-13-01T00:00:00Z",
+                "0001-01-01T00:00:00Z",
+                "1999-12-31T23:59:59Z",
+                "10000-01-01T00:00:00Z",
+                "2026-03-02T25:00:00Z",
+            )
+        ),
+        *(({"status": "IN_TRANSIT", "event_id": each}, "event_id") for each in ("", " 17", "x" * 201, 17, "a\x00")),
     ],
 )
 def test_a_report_against_the_rules_is_refused_by_the_name_of_its_field(
@@ -112,6 +127,7 @@ def test_every_route_shows_an_example_and_its_refusals(client: FlaskClient) -> N
         ("post", "/deliveries"): ["409", "422"],
         ("get", "/deliveries"): ["422"],
         ("get", "/deliveries/{delivery_id}"): ["404"],
+        ("get", "/deliveries/{delivery_id}/events"): ["404", "422"],
         ("get", "/deliveries/order/{order_id}"): ["404"],
         ("patch", "/deliveries/{delivery_id}/status"): ["404", "409", "412", "422"],
     }

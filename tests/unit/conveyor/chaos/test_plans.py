@@ -32,6 +32,13 @@ def test_some_orders_are_cancelled_some_moved_and_some_both() -> None:
     assert {move.by_operator for each in planned for move in each.journey} == {True, False}
 
 
+def test_some_couriers_tell_of_their_way_later_and_not_in_its_order() -> None:
+    late = [each.journey for each in plans(1, 60, 500, OURS.invoices) if each.journey and each.journey[0].occurred_at]
+    times = [[move.occurred_at for move in journey] for journey in late]
+    assert any(each != sorted(each, key=str) for each in times)
+    assert not any(move.by_operator for journey in late for move in journey)
+
+
 def test_orders_come_in_crowds_too() -> None:
     moments = [each.at for each in plans(1, 60, 500, OURS.invoices)]
     assert len(set(moments)) < len(moments)

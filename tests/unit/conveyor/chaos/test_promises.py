@@ -1,9 +1,11 @@
 """The judgement of a chaos run: each broken promise is found, and a run in order has none."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from conveyor.chaos.parcels import Entry, Parcel
 from conveyor.chaos.plans import Move, Plan
 from conveyor.chaos.promises import Evidence, Order, broken
 from conveyor.chaos.shop import Known, Told
@@ -13,6 +15,7 @@ PLENTIFUL = frozenset({"MUG"})
 TAKEN, CANCELLED = Told(201), Told(202)
 INVOICE = Invoice("1", "", "", None, [Item("MUG", 2, 1, "")])
 TO_TRANSIT, DELIVER = Move(1, "IN_TRANSIT", False), Move(1, "DELIVERED", False)
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PLAN = Plan(0, 0.0, INVOICE, None, ())
 
 
@@ -24,13 +27,20 @@ def order(order_id: str = "a", status: str = "Pending Shipment", **facts: object
     return replace(Order(order_id, f"key-{order_id}", status, None, False, 0, 0), **facts)  # type: ignore[arg-type]
 
 
+def scanned(status: str, *log: str, hours: tuple[int, ...] = ()) -> Parcel:
+    """A parcel with these scans behind its dispatch, each an hour after the one before, or at these hours."""
+    at = [NOON + timedelta(hours=each) for each in hours or range(1, len(log) + 1)]
+    entries = [Entry(each, moment, f"key-a/{n}") for n, (each, moment) in enumerate(zip(log, at, strict=True))]
+    return Parcel(status, [Entry("PENDING", NOON), *entries])
+
+
 def kinds(
-    told: list[Known], *orders: Order, log: tuple[str, ...] = ("PENDING",), stock: int = 8, shipped: int = 2
+    told: list[Known], *orders: Order, parcel: Parcel | None = None, stock: int = 8, shipped: int = 2
 ) -> list[str]:
-    logs = {each.id: log for each in orders}
+    parcels = {each.id: parcel or Parcel("PENDING", [Entry("PENDING", NOON)]) for each in orders}
     found = broken(
         told,
-        Evidence({each.id: each for each in orders}, logs, {"mug": stock}, {"mug": shipped}),
+        Evidence({each.id: each for each in orders}, parcels, {"mug": stock}, {"mug": shipped}),
         {"mug": 10},
         PLENTIFUL,
     )
@@ -72,7 +82,7 @@ def test_a_cancel_that_was_accepted_is_honoured_or_refused_because_the_parcel_le
     told = [known(cancel=CANCELLED)]
     assert kinds(told, order(status="Cancelled", cancels_requested=1), shipped=0, stock=10) == []
     left = order(status="In Transit", cancels_requested=1, cancels_refused=1)
-    assert kinds(told, left, log=("PENDING", "IN_TRANSIT")) == []
+    assert kinds(told, left, parcel=scanned("IN_TRANSIT", "IN_TRANSIT")) == []
     assert kinds(told, order(status="Pending Shipment", cancels_requested=1)) == ["cancel"]
     assert kinds(told, order(status="Delivered", cancels_requested=1)) == ["cancel"]
 
@@ -96,21 +106,45 @@ def test_a_refusal_needs_a_product_that_runs_short() -> None:
     assert kinds([known(plan=scarce)], replace(refused, reason="price_changed"), shipped=0, stock=10) == ["refusal"]
 
 
-def test_what_a_courier_was_told_is_in_the_log() -> None:
+def test_what_a_courier_was_told_is_in_the_log_once() -> None:
     told = [known(moves=[(TO_TRANSIT, Told(200)), (DELIVER, Told(200))])]
     there = order(status="Delivered")
-    assert kinds(told, there, log=("PENDING", "IN_TRANSIT", "DELIVERED")) == []
-    assert kinds(told, there, log=("PENDING", "IN_TRANSIT")) == ["courier"]
+    both = scanned("DELIVERED", "IN_TRANSIT", "DELIVERED")
+    assert kinds(told, there, parcel=both) == []
+    assert kinds(told, there, parcel=scanned("IN_TRANSIT", "IN_TRANSIT")) == ["courier"]
+    assert kinds(told, there, parcel=Parcel("DELIVERED", [*both.log, both.log[1]])) == ["courier"]
 
 
-def test_a_move_that_was_refused_need_not_be_in_the_log() -> None:
-    assert kinds([known(moves=[(TO_TRANSIT, Told(409, "illegal_transition", "CANCELLED"))])], order()) == []
+def test_an_operators_move_that_was_refused_need_not_be_in_the_log_and_no_scan_is_refused() -> None:
+    refused = Told(409, "illegal_transition", "CANCELLED")
+    assert kinds([known(moves=[(replace(TO_TRANSIT, by_operator=True), refused)])], order()) == []
+    assert kinds([known(moves=[(TO_TRANSIT, refused)])], order()) == ["answer"]
 
 
-def test_a_delivery_that_went_back_is_found() -> None:
-    there = order(status="In Transit")
-    assert kinds([known()], there, log=("PENDING", "IN_TRANSIT", "DELIVERED", "IN_TRANSIT")) == ["went_back"]
-    assert kinds([known()], there, log=("PENDING", "IN_TRANSIT", "FAILED", "IN_TRANSIT")) == []
+@pytest.mark.parametrize(
+    ("log", "hours", "is_then"),
+    [
+        (("IN_TRANSIT", "FAILED", "IN_TRANSIT"), (1, 2, 3), "IN_TRANSIT"),
+        (("IN_TRANSIT", "FAILED"), (2, 1), "IN_TRANSIT"),
+        (("FAILED", "IN_TRANSIT"), (1, 1), "FAILED"),
+        (("DELIVERED", "IN_TRANSIT"), (1, 2), "DELIVERED"),
+        (("CANCELLED", "DELIVERED"), (1, 2), "CANCELLED"),
+        ((), (), "PENDING"),
+    ],
+)
+def test_a_parcel_that_is_not_what_its_scans_say_is_found(
+    log: tuple[str, ...], hours: tuple[int, ...], is_then: str
+) -> None:
+    there = order(status="In Transit", scanned=1 if log[:1] == ("CANCELLED",) else 0)
+    assert kinds([known()], there, parcel=scanned(is_then, *log, hours=hours)) == []
+    assert "scans" in kinds([known()], there, parcel=scanned("LOST", *log, hours=hours))
+
+
+def test_a_scan_of_a_cancelled_parcel_that_nobody_was_told_of_is_found() -> None:
+    there = order(scanned=1)
+    parcel = scanned("CANCELLED", "CANCELLED", "IN_TRANSIT", "DELIVERED")
+    assert kinds([known()], there, parcel=parcel) == ["unnoticed"]
+    assert kinds([known()], replace(there, scanned=2), parcel=parcel) == []
 
 
 def test_stock_that_is_neither_there_nor_shipped_is_found() -> None:

@@ -170,6 +170,30 @@ def test_a_parcel_is_moved_by_the_id_of_its_order_too(shop: Any, conveyor: Any) 
     assert result.output.splitlines()[0] == f"{ID}  IN_TRANSIT"
 
 
+def test_a_scan_may_have_a_time_and_a_name_of_its_own(shop: Any, conveyor: Any) -> None:
+    conveyor("delivery", "move", ID, "DELIVERED", "--at", "2026-11-22T09:30:00Z", "--event-id", "e-1")
+    body, _ = sent(shop, f"PATCH /deliveries/{ID}/status")
+    assert (body["occurred_at"], body["event_id"]) == ("2026-11-22T09:30:00Z", "e-1")
+
+
+def test_a_scan_is_shown_at_the_time_at_which_it_happened_and_when_it_came(shop: Any, conveyor: Any) -> None:
+    late = {**PARCEL["log"][0], "occurred_at": "2026-11-22T09:00:00.000000+00:00"}
+    shop.answers[f"GET /deliveries/{ID}"] = (200, {**PARCEL, "log": [PARCEL["log"][0], late]})
+    assert conveyor("delivery", "show", ID).output.splitlines()[-2:] == [
+        "  2026-11-22 10:00:00.000  IN_TRANSIT  Hub",
+        "  2026-11-22 09:00:00.000  IN_TRANSIT  Hub (came 2026-11-22 10:00:00.000)",
+    ]
+
+
+def test_a_log_that_is_longer_than_what_comes_with_its_delivery_is_shown_whole(shop: Any, conveyor: Any) -> None:
+    scans = [{**PARCEL["log"][0], "notes": f"scan {number}"} for number in range(150)]
+    shop.answers[f"GET /deliveries/{ID}"] = (200, {**PARCEL, "log": scans[-100:]})
+    shop.answers[f"GET /deliveries/{ID}/events"] = (200, {"items": scans[:100], "next_cursor": "c"})
+    shop.answers[f"GET /deliveries/{ID}/events?limit=100&cursor=c"] = listing(*scans[100:])
+    lines = conveyor("delivery", "show", ID).output.splitlines()
+    assert [line.partition("scan ")[2] for line in lines if "scan " in line] == [str(each) for each in range(150)]
+
+
 def test_a_refused_move_says_what_is_allowed(shop: Any, conveyor: Any) -> None:
     refusal = {"code": "illegal_transition", "detail": "no", "allowed": ["IN_TRANSIT", "CANCELLED"]}
     shop.answers[f"PATCH /deliveries/{ID}/status"] = (409, refusal)
