@@ -142,7 +142,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", help="like sales/pricing; all without any")
     parser.add_argument("--most", type=int, help="as many mutants, chosen by lot")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sql", action="store_true", help="only what is changed in SQL and in queries")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--sql", action="store_true", help="only what is changed in SQL and in queries")
+    kinds.add_argument("--python", action="store_true", help="only what is changed elsewhere")
     parser.add_argument("--only", default="", help="only mutants with this in their name")
     parser.add_argument("--seen", type=Path, help="a file that keeps which test comes by which line")
     parser.add_argument("--verbose", action="store_true", help="a line for every mutant")
@@ -153,11 +155,11 @@ def _chosen(options: argparse.Namespace) -> Iterator[Mutant]:
     found: list[Mutant] = []
     for module in options.modules or MODULES:
         found += mutants(module, (ROOT / f"{module}.py").read_text())
-    if options.sql:
-        found = [each for each in found if each.is_sql]
+    if options.sql or options.python:
+        found = [each for each in found if each.is_sql == options.sql]
     found = [each for each in found if options.only in each.id]
     if options.most is not None and options.most < len(found):
-        chosen = set(random.Random(options.seed).sample(range(len(found)), options.most))
+        chosen = set(random.Random(options.seed).sample(range(len(found)), len(found))[: options.most])
         found = [each for n, each in enumerate(found) if n in chosen]
     yield from found
 
