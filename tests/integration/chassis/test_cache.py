@@ -1,5 +1,6 @@
 """Redis answers, goes away, hangs and comes back; announcements reach those who listen."""
 
+import socket
 import time
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import pytest
 
 from chassis.cache import REST, Cache
 from chassis.errors import CacheAway
+from chassis.sockets import OPTIONS
 from conveyor.embedded.ports import free_port
 from conveyor.embedded.valkey import Valkey
 
@@ -29,6 +31,14 @@ def paused(valkey: Valkey) -> Iterator[None]:
 def kill_connections(valkey: Valkey, kind: str) -> None:
     with valkey.client() as redis:
         redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+
+def test_a_connection_that_says_nothing_is_asked_by_the_kernel_whether_redis_is_there(cache: Cache) -> None:
+    connection = cache.connection()  # a socket lives as long as its connection is held
+    connected = connection._sock
+    assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert {option: connected.getsockopt(socket.IPPROTO_TCP, option) for option in OPTIONS} == OPTIONS
+    connection.disconnect()
 
 
 def test_several_commands_are_answered_in_their_order(cache: Cache) -> None:

@@ -7,9 +7,11 @@ from sqlalchemy import exc, select, text
 from sqlalchemy.orm import Session, sessionmaker
 from uuid_utils.compat import uuid7
 
+from chassis import database
 from chassis.attempts import count_attempt, forget_attempts
-from chassis.database import after_commit, transaction
+from chassis.database import Fault, after_commit, fault_of, transaction
 from chassis.outbox import enqueue, outbox
+from conveyor.embedded.postgres import Postgres
 
 LINKS = [{"task": "delivery.report_status", "args": [[]]}, {"task": "sales.update_order_status", "args": []}]
 Sessions = sessionmaker[Session]
@@ -106,3 +108,27 @@ def test_tries_are_counted_also_by_two_at_once_and_forgotten_when_done(delivery_
         assert count_attempt(session, message_id, "KeyError") == 21
         forget_attempts(session, message_id)
         assert count_attempt(session, message_id) == 1
+
+
+class TestAConnectionThatEndedInThePool:
+    """It was not used for a while, and PostgreSQL has ended it since."""
+
+    def use(self, sessions: Sessions, postgres: Postgres) -> None:
+        with transaction(sessions) as session:
+            (process,) = session.execute(text("SELECT pg_backend_pid()")).one()
+        postgres.execute(f"SELECT pg_terminate_backend({process}, 10000)")
+        with transaction(sessions) as session:
+            session.execute(text("SELECT 1"))
+
+    def test_costs_nobody_anything(
+        self, delivery_sessions: Sessions, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "IDLE", 0.0)  # however short that while is
+        self.use(delivery_sessions, postgres)
+
+    def test_is_not_looked_for_on_one_that_was_used_a_moment_ago(
+        self, delivery_sessions: Sessions, postgres: Postgres
+    ) -> None:
+        with pytest.raises(exc.DBAPIError) as met:
+            self.use(delivery_sessions, postgres)
+        assert fault_of(met.value) is Fault.AWAY

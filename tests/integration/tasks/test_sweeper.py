@@ -559,6 +559,20 @@ class TestASilentParcel:
         assert [len(shop.sweep()) for _ in range(3)] == [2, 1, 0]
         assert orders_in(shop.waiting()) == sorted(str(each) for each in silent)
 
+    def test_is_asked_after_before_those_that_are_silent_for_less_long(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweeping, "MOST", 1)
+        orders_ = [shop.finish(shop.place()) for _ in range(3)]
+        longest_first = [orders_[each] for each in (2, 0, 1)]
+        with transaction(shop.sessions) as session:
+            # The rows are stored anew as they are written here: the other way round.
+            for days, each in zip((2, 3, 4), reversed(longest_first), strict=True):
+                session.execute(
+                    update(orders).where(orders.c.id == each).values(updated_at=text(f"now() - interval '{days} days'"))
+                )
+        assert [orders_in(shop.sweep()) for _ in range(3)] == [[str(each)] for each in longest_first]
+
     def test_is_asked_after_once_by_two_sweepers(self, shop: Shop) -> None:
         silent = shop.finish(shop.place())
         shop.wait(86_401)

@@ -1,9 +1,11 @@
 """What an exception says about the work that met it."""
 
-import pytest
-from sqlalchemy import exc
+from typing import Any
 
-from chassis.database import Fault, fault_of
+import pytest
+from sqlalchemy import event, exc
+
+from chassis.database import Fault, engine_of, fault_of
 
 
 class FromPostgres(Exception):
@@ -46,3 +48,29 @@ def met(code: str | None, kind: type[exc.DBAPIError] = exc.OperationalError, los
 )
 def test_a_fault_is_one_of_three_kinds(error: BaseException, fault: Fault) -> None:
     assert fault_of(error) is fault
+
+
+def told_the_driver(url: str) -> dict[str, Any]:
+    """What the driver is told when an engine for this URL opens a connection."""
+    engine, told = engine_of(url, "conveyor-test"), dict[str, Any]()
+
+    @event.listens_for(engine, "do_connect")
+    def note(_dialect: object, _record: object, _given: object, parameters: dict[str, Any]) -> None:
+        told.update(parameters)
+        raise ConnectionError("nobody connects here")
+
+    with pytest.raises(ConnectionError):
+        engine.connect()
+    return told
+
+
+def test_what_the_url_does_not_say_of_a_connection_is_said_for_it() -> None:
+    told = told_the_driver("postgresql://sales@localhost/ecommerce_db")
+    assert (told["connect_timeout"], told["application_name"]) == (5, "conveyor-test")
+    assert told["tcp_user_timeout"] == 8_000
+
+
+def test_what_the_url_says_of_a_connection_holds() -> None:
+    told = told_the_driver("postgresql://sales@localhost/ecommerce_db?connect_timeout=1&application_name=mine")
+    assert (told["connect_timeout"], told["application_name"]) == ("1", "mine")
+    assert told["tcp_user_timeout"] == 8_000
