@@ -187,7 +187,7 @@ def _is_type(node: ast.AST) -> bool:
 
 
 def _is_field(node: ast.AST) -> bool:
-    """Whether a constant is an option of a table, a struct or a dataclass; the tables are the migrations' to make."""
+    """Whether a constant is an option of a table, a struct, a dataclass or a type; the migrations make the tables."""
     parent = getattr(node, "parent", None)
     call = getattr(parent, "parent", None)
     return isinstance(parent, ast.keyword) and (
@@ -196,7 +196,7 @@ def _is_field(node: ast.AST) -> bool:
     )
 
 
-_DECLARED = {"dataclass", "Column", "Index", "Table", "field", "connect", "mapped_column"}
+_DECLARED = {"dataclass", "Column", "Index", "Table", "TypeVar", "field", "connect", "mapped_column"}
 
 
 def _talks(call: ast.Call, source: str, at: _Positions) -> bool:

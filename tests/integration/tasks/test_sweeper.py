@@ -41,6 +41,9 @@ PLACE_CHAIN = [
     "sales.update_order_status",
 ]
 
+#: Ways to read a table by an index.
+INDEXES_OFF = {"kinds": ["enable_indexscan", "enable_bitmapscan"]}
+
 
 class Shop:
     """A shop whose orders, messages and clock the test moves by hand."""
@@ -571,7 +574,14 @@ class TestASilentParcel:
                 session.execute(
                     update(orders).where(orders.c.id == each).values(updated_at=text(f"now() - interval '{days} days'"))
                 )
-        assert [orders_in(shop.sweep()) for _ in range(3)] == [[str(each)] for each in longest_first]
+        asked = []
+        for _ in longest_first:
+            with transaction(shop.sessions) as session:
+                # PostgreSQL is free to read the table instead of its index, which has the same order.
+                session.execute(text("SELECT set_config(name, 'off', true) FROM unnest(:kinds) AS name"), INDEXES_OFF)
+                sweeping.ask_delivery(session)
+            asked.append(orders_in(shop.relay()))
+        assert asked == [[str(each)] for each in longest_first]
 
     def test_is_asked_after_once_by_two_sweepers(self, shop: Shop) -> None:
         silent = shop.finish(shop.place())

@@ -201,6 +201,15 @@ def test_who_needs_a_row_that_is_held_waits_alone(sessions: Sessions, told: bool
         assert [waits.result(PATIENCE), others[3].result(PATIENCE)] == [14, 14]
 
 
+def test_who_has_waited_alone_for_a_row_and_is_refused_then_hears_so(sessions: Sessions) -> None:
+    def refuse(_session: object, numbers: Sequence[int], /, *, wait: bool) -> list[int | AppError | RowHeld]:
+        return [Conflict("7 is taken") if wait else RowHeld() for _ in numbers]
+
+    commit: GroupCommit[int, int] = GroupCommit(sessions, refuse, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    with pytest.raises(Conflict):
+        commit(7)
+
+
 def test_few_wait_for_rows_and_all_others_are_refused(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chassis.few.LONGEST_WAIT", 0.2)
     held = Held(told=True)
