@@ -13,17 +13,26 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``what`` was changed in this line of a module, and the whole source with the change."""
+    """``what`` was changed in this line of a module, and the whole source with the change.
+
+    ``within`` is the function that the line is in, or the constant.
+    """
 
     module: str
     line: int
+    within: str
     what: str
     source: str
     is_sql: bool = False
 
     @property
     def id(self) -> str:
-        return f"{self.module}:{self.line} {self.what}"
+        return f"{self.module}:{self.line} {self.within}: {self.what}"
+
+    @property
+    def name(self) -> str:
+        """The same without the line, which moves with every line above it."""
+        return f"{self.module} {self.within}: {self.what}"
 
 
 _COMPARED = {
@@ -67,7 +76,8 @@ _IS_SQL = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\b")
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
     """Every change of this source that still is Python, by the order of its lines."""
-    found = {}
+    found: dict[str, Mutant] = {}
+    statements = [each for each in ast.walk(ast.parse(source)) if isinstance(each, ast.stmt)]
     for start, end, text, what, is_sql in _changes(source):
         changed = source[:start] + text + source[end:]
         try:
@@ -75,8 +85,17 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
         except SyntaxError:
             continue
         line = source.count("\n", 0, start + len(source[start:end]) - len(source[start:end].lstrip())) + 1
-        found.setdefault(changed, Mutant(module, line, what, changed, is_sql))
+        found.setdefault(changed, Mutant(module, line, _within(statements, line), what, changed, is_sql))
     yield from sorted(found.values(), key=lambda each: each.line)
+
+
+def _within(statements: list[ast.stmt], line: int) -> str:
+    """The class and function that this line is in, or the constant of the module."""
+    around = [each for each in statements if each.lineno <= line <= (each.end_lineno or each.lineno)]
+    names = [each.name for each in around if isinstance(each, ast.ClassDef | ast.FunctionDef)]
+    constants = [ast.unparse(each.targets[0]) for each in around[:1] if isinstance(each, ast.Assign)]
+    constants += [ast.unparse(each.target) for each in around[:1] if isinstance(each, ast.AnnAssign)]
+    return ".".join(names or constants) or "the module"
 
 
 def _changes(source: str) -> Iterator[tuple[int, int, str, str, bool]]:

@@ -126,16 +126,10 @@ def _try(servers: Servers, seen: Seen, mutant: Mutant) -> tuple[str, str]:
 def _judge(ends: Counter[str], survivors: list[Mutant]) -> int:
     print(", ".join(f"{count} {end}" for end, count in sorted(ends.items())))
     known = {line.partition(" | ")[0] for line in EXPECTED.read_text().splitlines()} if EXPECTED.exists() else set()
-    news = [each for each in survivors if without_line(each.id) not in known]
+    news = [each for each in survivors if each.name not in known]
     for each in news:
-        print(f"not in {EXPECTED.name}: {without_line(each.id)}")
+        print(f"not in {EXPECTED.name}: {each.name}")
     return 1 if news or ends["too long"] else 0
-
-
-def without_line(name: str) -> str:
-    """A mutant's name as it is in the list of those that may survive: code above it moves its line."""
-    place, _, what = name.partition(" ")
-    return f"{place.partition(':')[0]} {what}"
 
 
 def _options() -> argparse.Namespace:

@@ -1,10 +1,12 @@
 """Sales on a real PostgreSQL, spoken to over HTTP; the tests play inventory and delivery."""
 
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
@@ -19,12 +21,18 @@ from sales.messages import CatalogueEntry, InventoryResponse, StatusUpdate
 Sessions = sessionmaker[Session]
 
 
+@cache
+def _app() -> Flask:
+    """Without a database; made once, since reading its routes and schemas takes longer than most tests."""
+    return create_app(Settings(sales_database_url="postgresql://nobody@127.0.0.1:1/replaced"))
+
+
 class Shop:
     """A customer, their orders, and what inventory and delivery say of these. Each call is one transaction."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
-        app = create_app(Settings(sales_database_url="postgresql://nobody@127.0.0.1:1/replaced"))
+        app = _app()
         attach(app, sessions)
         self.http: FlaskClient = app.test_client()
         details = {"name": "Ada", "email": f"{uuid7().hex}@example.com", "address": "12 Rue de la Paix"}
