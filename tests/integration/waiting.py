@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import exc, text
+from sqlalchemy import event, exc, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import transaction
@@ -48,3 +48,17 @@ def can_be_locked(sessions: sessionmaker[Session], statement: str, **values: Any
             return False
         raise
     return True
+
+
+@contextmanager
+def read_as_stored(sessions: sessionmaker[Session]) -> Iterator[None]:
+    """PostgreSQL reads tables as they are stored, and by no index that happens to have the order that is wanted."""
+
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
+
+    event.listen(sessions.kw["bind"], "begin", begin)
+    try:
+        yield
+    finally:
+        event.remove(sessions.kw["bind"], "begin", begin)

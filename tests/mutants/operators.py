@@ -6,8 +6,9 @@ sort, a condition or an ``ON CONFLICT`` is taken out of a statement, and the res
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 
@@ -75,7 +76,7 @@ _IS_SQL = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\b")
 
 
 def mutants(module: str, source: str) -> Iterator[Mutant]:
-    """Every change of this source that still is Python, by the order of its lines."""
+    """Every change of this source that still is Python, by the order of its lines. Each has a name of its own."""
     found: dict[str, Mutant] = {}
     statements = [each for each in ast.walk(ast.parse(source)) if isinstance(each, ast.stmt)]
     for start, end, text, what, is_sql in _changes(source):
@@ -86,7 +87,10 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
             continue
         line = source.count("\n", 0, start + len(source[start:end]) - len(source[start:end].lstrip())) + 1
         found.setdefault(changed, Mutant(module, line, _within(statements, line), what, changed, is_sql))
-    yield from sorted(found.values(), key=lambda each: each.line)
+    same = Counter[str]()
+    for each in sorted(found.values(), key=lambda each: each.line):
+        same[each.name] += 1
+        yield each if same[each.name] == 1 else replace(each, what=f"{each.what} ({same[each.name]})")
 
 
 def _within(statements: list[ast.stmt], line: int) -> str:
@@ -215,7 +219,7 @@ def _is_field(node: ast.AST) -> bool:
     )
 
 
-_DECLARED = {"dataclass", "Column", "Index", "Table", "TypeVar", "field", "connect", "mapped_column"}
+_DECLARED = {"dataclass", "Column", "Identity", "Index", "Table", "TypeVar", "field", "connect", "mapped_column"}
 
 
 def _talks(call: ast.Call, source: str, at: _Positions) -> bool:

@@ -81,9 +81,14 @@ class Seen:
 
 
 def _lines_of(line: int, source: str) -> set[int]:
-    """The lines of the statement that this line is in; of a constant, those in functions that name it."""
+    """The lines of the statement that this line is in; of a constant, those in functions that name it.
+
+    What a module does once, when it is loaded, is everybody's who comes by the module.
+    """
     tree = ast.parse(source)
     around = [each for each in ast.walk(tree) if isinstance(each, ast.stmt) and line in _lines(each)]
+    if isinstance(around[0], ast.Expr):
+        return set(range(1, source.count("\n") + 2))
     if not isinstance(around[0], ast.Assign | ast.AnnAssign):
         return set(_lines(min(around, key=lambda each: len(_lines(each)))))
     names = {each.id for each in ast.walk(around[0]) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}

@@ -21,7 +21,7 @@ from delivery import models, scans, service
 from delivery.messages import CancelDelivery, CreateDelivery, UpdateDelivery
 from delivery.models import deliveries, delivery_logs
 from delivery.status import DeliveryStatus
-from tests.integration.waiting import can_be_locked, meanwhile, until_somebody_waits_for
+from tests.integration.waiting import can_be_locked, meanwhile, read_as_stored, until_somebody_waits_for
 
 Sessions = sessionmaker[Session]
 ROUNDS = 15
@@ -230,8 +230,9 @@ def insert_waits_for_the_lowest_and_has_made_none(sessions: Sessions) -> bool:
 
 
 def test_a_bundle_takes_its_deliveries_lowest_order_first(delivery_sessions: Sessions) -> None:
-    assert waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: cancel(delivery_sessions, ids))
-    assert waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: move(delivery_sessions, ids))
+    with read_as_stored(delivery_sessions):
+        assert waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: cancel(delivery_sessions, ids))
+        assert waits_for_the_lowest_and_holds_none(delivery_sessions, lambda ids: move(delivery_sessions, ids))
     assert insert_waits_for_the_lowest_and_has_made_none(delivery_sessions)
 
 

@@ -11,14 +11,12 @@ from sqlalchemy.orm import Session
 from chassis.database import transaction
 from sales import models, pricing
 from tests.integration.sales.conftest import Shop
-from tests.integration.waiting import can_be_locked, meanwhile, until_somebody_waits_for
+from tests.integration.waiting import can_be_locked, meanwhile, read_as_stored, until_somebody_waits_for
 
 Lock = Callable[[Session, Collection[UUID]], Any]
 LOCKS = [models.lock_orders, pricing.lock_with_lines]
 
 LOCK = "SELECT FROM orders WHERE id = :id FOR UPDATE"
-#: PostgreSQL is free to read the table as it is stored instead of an index, which has the order of the ids.
-AS_STORED = "SELECT set_config('enable_indexscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
 
 
 @pytest.fixture
@@ -37,10 +35,9 @@ def test_the_lowest_id_is_locked_first(shop: Shop, ids: list[UUID], lock: Lock) 
 
     def lock_all() -> None:
         with transaction(shop.sessions) as session:
-            session.execute(text(AS_STORED))
             lock(session, [*higher, lowest])
 
-    with shop.sessions() as holder:
+    with read_as_stored(shop.sessions), shop.sessions() as holder:
         holder.execute(text(LOCK), {"id": lowest})
         with meanwhile(lock_all):
             until_somebody_waits_for(holder, shop.sessions)

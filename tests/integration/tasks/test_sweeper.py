@@ -32,6 +32,7 @@ from sales.messages import InventoryResponse, StatusUpdate
 from sales.models import customers, order_events, order_sagas, orders
 from sales.queries import order_with_items
 from tasks.sweeper import Sweeper
+from tests.integration.waiting import read_as_stored
 
 PLACE_CHAIN = [
     "inventory.check_availability",
@@ -40,9 +41,6 @@ PLACE_CHAIN = [
     "delivery.create_delivery",
     "sales.update_order_status",
 ]
-
-#: Ways to read a table by an index.
-INDEXES_OFF = {"kinds": ["enable_indexscan", "enable_bitmapscan"]}
 
 
 class Shop:
@@ -347,6 +345,14 @@ class TestAnOutage:
             shop.refuse(shop.place())
         assert orders_in(shop.sweep()) == [str(lost)]
 
+    def test_is_probed_by_another_order_at_once_when_the_catalogue_has_refused_the_probe(self, shop: Shop) -> None:
+        lost, probe = shop.place(), shop.place()
+        shop.wait(301)
+        assert orders_in(shop.sweep()) == [str(probe)]
+        shop.relay()
+        shop.refuse(probe)
+        assert orders_in(shop.sweep()) == [str(lost)]
+
     def test_sends_no_more_than_a_hundred_orders_again_in_a_round(self, shop: Shop) -> None:
         for _ in range(103):
             shop.place()
@@ -373,7 +379,8 @@ class TestAnOutage:
                 session.execute(update(order_sagas).where(order_sagas.c.order_id == each).values(deadline=earlier))
         shop.finish(shop.place())
         shop.wait(40)
-        assert orders_in(shop.sweep()) == sorted(str(each) for each in lost[2:])
+        with read_as_stored(shop.sessions):
+            assert orders_in(shop.sweep()) == sorted(str(each) for each in lost[2:])
 
     def test_does_not_hide_behind_couriers_who_move_the_parcels_of_old_orders(self, shop: Shop) -> None:
         shipped = shop.finish(shop.place())
@@ -574,14 +581,35 @@ class TestASilentParcel:
                 session.execute(
                     update(orders).where(orders.c.id == each).values(updated_at=text(f"now() - interval '{days} days'"))
                 )
-        asked = []
-        for _ in longest_first:
+        with read_as_stored(shop.sessions):
+            assert [orders_in(shop.sweep()) for _ in range(3)] == [[str(each)] for each in longest_first]
+
+    def test_is_not_asked_after_when_somebody_has_asked_while_it_was_looked_for(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shop.finish(shop.place())
+        shop.wait(86_401)
+        slow = str(sweeping._ASK).replace("WHERE status", "WHERE pg_sleep(1) IS NOT NULL AND status", 1)
+        ask, asked = sweeping._ASK, list[int]()
+
+        def look_slowly() -> None:
             with transaction(shop.sessions) as session:
-                # PostgreSQL is free to read the table instead of its index, which has the same order.
-                session.execute(text("SELECT set_config(name, 'off', true) FROM unnest(:kinds) AS name"), INDEXES_OFF)
-                sweeping.ask_delivery(session)
-            asked.append(orders_in(shop.relay()))
-        assert asked == [[str(each)] for each in longest_first]
+                monkeypatch.setattr(sweeping, "_ASK", text(slow))
+                asked.append(sweeping.ask_delivery(session))
+
+        looking = threading.Thread(target=look_slowly)
+        looking.start()
+        sleeping = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)%' AND wait_event = 'PgSleep'"
+        )
+        with transaction(shop.sessions) as session:
+            while not session.execute(sleeping).scalar_one():
+                session.execute(text("SELECT pg_stat_clear_snapshot()"))
+        monkeypatch.setattr(sweeping, "_ASK", ask)
+        with transaction(shop.sessions) as session:
+            assert sweeping.ask_delivery(session) == 1
+        looking.join(20)
+        assert asked == [0]
 
     def test_is_asked_after_once_by_two_sweepers(self, shop: Shop) -> None:
         silent = shop.finish(shop.place())

@@ -66,6 +66,7 @@ def test_a_mutant_is_python_and_differs_in_one_place() -> None:
 def test_a_mutant_is_called_by_what_it_is_in_and_not_by_its_line() -> None:
     names = {each.name for each in mutants("x", SOURCE)}
     assert {"x _LOCK: ORDER BY id -> nothing", "x lock: not -> nothing"} <= names
+    assert len(names) == len(list(mutants("x", SOURCE)))
 
 
 def test_a_constant_is_tried_by_the_tests_of_whoever_uses_it() -> None:
