@@ -45,6 +45,9 @@ class TestCheck:
         (answer,) = warehouse.check(warehouse.order(*((lamp, 1) for lamp in lamps)))
         assert answer.detail.count("wanted") == 3
         assert answer.detail.endswith("And 2 more.")
+        (three,) = warehouse.check(warehouse.order(*((lamp, 1) for lamp in lamps[:3])))
+        assert three.detail.count("wanted") == 3
+        assert three.detail.endswith("in stock.")
 
     def test_asking_takes_nothing(self, warehouse):
         lamp = warehouse.product(1)

@@ -74,11 +74,13 @@ class TestAvailability:
             (False, "product_inactive", 5, "24.90"),
             (False, "unknown_product", None, None),
         ]
+        assert answer.json["items"][0]["detail"].endswith("6 wanted, 5 in stock.")
+        assert all(each["detail"] for each in answer.json["items"])
 
     def test_everything_there_is_available(self, client, warehouse):
         answer = self.ask(client, (warehouse.product(1), 1), (warehouse.product(100), 100))
         assert answer.json["available"] is True
-        assert {each["reason"] for each in answer.json["items"]} == {None}
+        assert {(each["reason"], each["detail"]) for each in answer.json["items"]} == {(None, None)}
 
     @pytest.mark.parametrize(
         ("lines", "field"), [([], "items"), ([0], "items.0.quantity"), ([101], "items.0.quantity"), ([1] * 6, "items")]

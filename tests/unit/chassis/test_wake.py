@@ -52,3 +52,18 @@ def test_a_relay_that_moved_is_found_again(relay, monkeypatch):
     monkeypatch.setattr(wake, "_due", {})
     wake.wake(name_of(relay))
     assert relay.recv(16) == b""
+
+
+def test_a_name_is_looked_up_every_ten_seconds_and_not_each_time(relay, monkeypatch):
+    looked_up = []
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: looked_up.append(name) or "127.0.0.1")
+    for _ in range(3):
+        wake.wake(name_of(relay))
+    assert looked_up == ["relay-sales"]
+    wake._due[name_of(relay)] -= wake.LOOK_UP_EVERY
+    wake.wake(name_of(relay))
+    assert looked_up == ["relay-sales"] * 2
+
+
+def test_a_full_buffer_holds_nobody_up():
+    assert wake._socket.getblocking() is False
