@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Dialect, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import Dialect, Engine, ExceptionContext, MetaData, create_engine, event
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import Session, sessionmaker
 
+from chassis.postgresql_url import url_of
 from chassis.settings import Settings
 from chassis.sockets import POSTGRESQL
 from chassis.told import without_values
@@ -64,12 +65,19 @@ def engine_of(url: str, name: str, connect_timeout: int = 5, **options: Any) -> 
 
     A connection that went silent is noticed, and no error tells the values that its statement was given.
     """
-    parsed = make_url(url).set(drivername="postgresql+psycopg2")
+    parsed = url_of(url).set(drivername="postgresql+psycopg2")
     arguments = {"connect_timeout": connect_timeout, "application_name": name, **POSTGRESQL}
     unsaid = {key: value for key, value in arguments.items() if key not in parsed.query}
     engine = create_engine(parsed, hide_parameters=True, connect_args=unsaid, **options)
     event.listen(engine, "handle_error", without_values)
+    event.listen(engine, "handle_error", _leave_a_standby)
     return engine
+
+
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """A server that takes no changes any more has become a standby: another connection may lead to its successor."""
+    if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def _note_use(_connection: Any, record: Any) -> None:
@@ -134,7 +142,8 @@ class Fault(Enum):
 
 
 #: Connection, resources, shutdown, time-outs, read-only: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_AWAY_CODES = ("08", "53", "57P", "58", "57014", "25P03", "25006")
+_READ_ONLY = "25006"
+_AWAY_CODES = ("08", "53", "57P", "58", "57014", "25P03", _READ_ONLY)
 _HELD_CODE = "55P03"
 _AGAIN_CODES = ("40001", "40P01")
 

@@ -12,7 +12,10 @@ from chassis.currencies import CURRENCIES
 
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]+))?")
 _NUMBERS = {int: re.compile(r"-?[0-9]+"), float: re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")}
-_UNCODED = "is no URL: in a password, percent-encode what is neither letter nor digit (# is %23, / is %2F, @ is %40)"
+_UNCODED = (
+    "is no URL: in a password, percent-encode what is neither letter nor digit"
+    " (# is %23, / is %2F, @ is %40, % is %25)"
+)
 _LONGEST = 60
 
 
@@ -40,9 +43,9 @@ def number(text: str, kind: type, least: float | None, most: float) -> int | flo
 
 
 def database(text: str) -> None:
-    """A URL of PostgreSQL."""
+    """A URL of PostgreSQL, with one server or several behind commas."""
     example = "postgresql://user:password@host:5432/database"
-    host, path = _url(text, ("postgresql", "postgres", "postgresql+psycopg2"), example)
+    host, path = _url(text, ("postgresql", "postgres", "postgresql+psycopg2"), example, several=True)
     name, _, query = path.partition("?")
     if not name.strip("/"):
         raise ValueError(f"names no database: {example}")
@@ -53,6 +56,8 @@ def database(text: str) -> None:
 def broker(text: str) -> None:
     """One URL of RabbitMQ or of its stand-in, or several behind semicolons, as Celery takes them."""
     example = "amqp://user:password@host:5672/vhost, or redis://:password@host:6379/0 for the stand-in"
+    if any("@" in each and "://" not in each for each in text.split(";")):  # the other half of a password
+        raise ValueError(_UNCODED)
     for each in text.split(";"):
         host, path = _url(each, ("amqp", "amqps", "pyamqp", "redis", "rediss"), example)
         if not host:
@@ -139,24 +144,30 @@ def _below_a_folder(text: str) -> None:
         raise ValueError(f"must be in a folder, and {shown(str(nearest))} is none")
 
 
-def _url(text: str, schemes: Collection[str], example: str) -> tuple[str, str]:
-    """The host, and what stands behind host and port."""
+def _url(text: str, schemes: Collection[str], example: str, several: bool = False) -> tuple[str, str]:
+    """The host, and what stands behind host and port; of ``several`` the first host, where none is left out."""
     if not text.isprintable() or " " in text:
-        raise ValueError(f"is no URL, it has blanks or control characters in it: {example}")
+        raise ValueError(f"is no URL, it has blanks or control characters in it (percent-encode those): {example}")
     scheme, _, rest = text.partition("://")
     if not rest or scheme.lower() not in schemes:
         raise ValueError(f"must begin with {' or '.join(f'{each}://' for each in schemes)}: {example}")
     end = re.search(r"[/?#]|$", rest)
     authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     login, _, place = authority.rpartition("@")
-    if "@" in path or "#" in path or re.search(r"[@\[\]]", login):
+    if "@" in path or "#" in path or re.search(r"[@\[\]]|%(?![0-9A-Fa-f]{2})", login):
         raise ValueError(_UNCODED)
+    hosts = [_host(each, example) for each in (place.split(",") if several else [place])]
+    return hosts[0] if all(hosts) else "", path.removeprefix("/")
+
+
+def _host(place: str, example: str) -> str:
+    """The host of ``host:port``, empty where there is none."""
     found = _HOST.fullmatch(place)
     if found is None:
         raise ValueError(f"names no host and port that can be read: {example}")
     if found["port"] is not None:
         _port(found["port"])
-    return found["host"], path.removeprefix("/")
+    return found["host"]
 
 
 def _port(text: str) -> None:

@@ -127,21 +127,20 @@ def _engine(service: str) -> sa.Engine:
 def run(service: str, metadata: MetaData) -> None:
     """What each ``env.py`` calls: one transaction, one migrating process at a time.
 
-    Waits at most five seconds for a lock: a migration never stands in a queue before live traffic.
+    Waits at most five seconds for a lock: a migration never stands in a queue before live traffic. What is set and
+    locked ends with the transaction: a connection that PgBouncer gave goes back to it as it was.
     """
     config = settings()
     engine = _engine(service)
-    with engine.connect() as connection:
-        connection.execute(text("SET lock_timeout = '5s'; SET statement_timeout = 0"))
-        connection.execute(text(f"SELECT pg_advisory_lock({_MIGRATING})"))
-        connection.commit()
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
         context.configure(
             connection=connection, target_metadata=[metadata, chassis_metadata], compare_server_default=True
         )
-        with context.begin_transaction():
-            context.run_migrations()
+        context.run_migrations()
         _set_up_role(connection, config)
-        connection.commit()
     engine.dispose()
 
 

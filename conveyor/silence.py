@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
+from sqlalchemy import Dialect, Engine, event
 
 #: Seconds of silence after which the server is asked whether it is there, and in which it has to answer.
 PAUSE = 5.0
@@ -22,6 +23,20 @@ _TLS_PLEASE = struct.pack("!ii", 8, 80_877_103)
 def heed_silence() -> None:
     """From now on every connection of this process is watched. For commands: threads that compete would be slower."""
     extensions.set_wait_callback(_wait)
+    event.listen(Engine, "do_connect", _connect_to_one)
+
+
+def _connect_to_one(dialect: Dialect, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
+    """Of several servers the next is tried where one is silent: libpq itself waits for it as long as it is watched."""
+    hosts, ports = (str(options.get(each, "")).split(",") for each in ("host", "port"))
+    if len(hosts) == 1:
+        return None  # as ever
+    for host, port in zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=True):
+        try:
+            return dialect.connect(*arguments, **{**options, "host": host, "port": port})
+        except psycopg2.OperationalError as error:
+            refused = error
+    raise refused
 
 
 def _wait(connection: Any) -> None:

@@ -53,6 +53,9 @@ def test_what_is_set_is_read_and_the_rest_has_its_default() -> None:
         ("CONVEYOR_SALES_DATABASE_URL", "mysql://sales@db/shop", "must begin with postgresql://"),
         ("CONVEYOR_SALES_DATABASE_URL", "postgresql://sales@db", "names no database"),
         ("CONVEYOR_SALES_DATABASE_URL", "postgresql:///shop", "names no host"),
+        ("CONVEYOR_SALES_DATABASE_URL", "postgresql://sales@one:5432,:5432/shop", "names no host"),
+        ("CONVEYOR_SALES_DATABASE_URL", "postgresql://sales@one,two:0/shop", "names a port that is none"),
+        ("CONVEYOR_REDIS_URL", "redis://one:6379,two:6379/0", "names no host and port that can be read"),
         ("CONVEYOR_BROKER_URL", "http://rabbitmq", "must begin with amqp://"),
         ("CONVEYOR_BROKER_URL", "amqp://", "must begin with amqp://"),
         ("CONVEYOR_BROKER_URL", "amqp://one/x;nonsense", "must begin with amqp://"),
@@ -72,7 +75,9 @@ def test_what_is_wrong_is_named(variable: str, value: str, complaint: str) -> No
     assert complaint in str(refused.value)
 
 
-@pytest.mark.parametrize("password", ["s#cret", "s/cret", "s@cret", "s[cret", "s]cret", "s?cret", "#", "@"])
+@pytest.mark.parametrize(
+    "password", ["s#cret", "s/cret", "s@cret", "s[cret", "s]cret", "s?cret", "#", "@", "100%", "50%cret"]
+)
 @pytest.mark.parametrize(
     ("variable", "url"),
     [
@@ -89,6 +94,20 @@ def test_a_password_that_is_not_percent_encoded_is_named_and_not_shown(variable:
     assert "cret" not in said
     encoded = url.format(quote(password, safe=""))
     assert getattr(read({variable: encoded}), variable.removeprefix(PREFIX).lower()) == encoded
+
+
+def test_a_password_with_a_semicolon_is_not_shown_either() -> None:
+    with pytest.raises(SettingsError) as refused:
+        read({"CONVEYOR_BROKER_URL": "amqp://conveyor:s;cret@rabbitmq:5672/conveyor"})
+    assert str(refused.value).startswith("CONVEYOR_BROKER_URL is no URL: in a password, percent-encode")
+    assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("password", ["s cret", "s\tcret"])
+def test_a_blank_is_to_be_percent_encoded_too(password: str) -> None:
+    with pytest.raises(SettingsError, match="percent-encode") as refused:
+        read({"CONVEYOR_REDIS_URL": f"redis://:{password}@redis:6379/0"})
+    assert "cret" not in str(refused.value)
 
 
 NONSENSE = ("\x01", "non sense", "-1", "5e9", "9" * 5_000, "x" * 5_000, "mysql://a:secret@b/c", "//:secret@", "é", "]")
@@ -126,6 +145,9 @@ def test_no_setting_takes_a_value_that_makes_no_sense(name: str, value: str) -> 
     ("variable", "url"),
     [
         ("CONVEYOR_SALES_DATABASE_URL", "postgresql:///shop?host=/run/postgresql"),
+        ("CONVEYOR_SALES_DATABASE_URL", "postgresql://sales:a%40b@one:5432,two.example:5433/shop"),
+        ("CONVEYOR_SALES_DATABASE_URL", "postgresql://sales@one,[::1]:5433/shop?target_session_attrs=any"),
+        ("CONVEYOR_SALES_DATABASE_URL", "postgresql://sales@/shop?host=one,two&port=1,2"),
         ("CONVEYOR_SALES_DATABASE_URL", "postgresql://sales@[::1]:5432/shop?sslmode=require"),
         ("CONVEYOR_BROKER_URL", "amqps://user:a%40b@one:5671/%2F;amqp://two"),
         ("CONVEYOR_BROKER_URL", "redis://:x@127.0.0.1:6379/1"),
