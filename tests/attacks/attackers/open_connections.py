@@ -50,14 +50,15 @@ def note(received: bytes, statuses: dict[str, int]) -> None:
 
 
 def hold(selector: selectors.DefaultSelector, drip: float | None, statuses: dict[str, int]) -> None:
-    """Hold all until standard input ends; then say which statuses came first, and how many were closed."""
+    """Hold all until standard input ends; then say which statuses came first, how many closed, how many were heard."""
     closed, first_closed = 0, None
+    heard: set[int] = set()
     begun = time.monotonic()
     dripped: dict[socket.socket, float] = {}
     while True:
         for key, _events in selector.select(0.05 if drip else 1.0):
             if key.fileobj is sys.stdin:
-                fate = {"closed": closed, "first_closed_after": first_closed, "statuses": statuses}
+                fate = {"closed": closed, "first_closed_after": first_closed, "statuses": statuses, "heard": len(heard)}
                 print(json.dumps(fate), flush=True)
                 return
             connection = key.fileobj
@@ -67,6 +68,7 @@ def hold(selector: selectors.DefaultSelector, drip: float | None, statuses: dict
             except ConnectionError:
                 received = b""
             note(received, statuses)
+            heard |= {key.data} if received else set()
             if not received:
                 closed += 1
                 first_closed = first_closed or time.monotonic() - begun
