@@ -6,7 +6,8 @@ from pathlib import Path
 from conveyor import samples
 from conveyor.bench.load import request
 from conveyor.bench.run import NotMeasured, Options
-from conveyor.replay import book as books
+from conveyor.replay.book import Book
+from conveyor.replay.opened import read_book
 
 OURS = Path(samples.__file__).parent / "orders.csv"
 #: Where a book lies beside the baseline.
@@ -19,18 +20,16 @@ def file_of(options: Options) -> Path:
     return options.book or (beside if beside and beside.exists() else OURS)
 
 
-def read(options: Options) -> books.Book:
+def read(options: Options) -> Book:
     """The book's orders. Raises NotMeasured where it has none."""
     file = file_of(options)
-    found = books.read_book(file.read_bytes())
+    found = read_book(file.read_bytes())
     if not found.invoices:
         raise NotMeasured(f"{file} has no orders")
     return found
 
 
-def requests(
-    url: str, book: books.Book, products: Mapping[str, str], customer: str, *, naive: bool = False
-) -> list[bytes]:
+def requests(url: str, book: Book, products: Mapping[str, str], customer: str, *, naive: bool = False) -> list[bytes]:
     """One order for each invoice; ``products`` are ids by sku. The naive pipeline takes prices and address from us."""
     bodies = []
     for invoice in book.invoices:

@@ -21,7 +21,7 @@ from conveyor.chaos.verdict import Verdict, count_violations
 from conveyor.chaos.victim import Victim, VictimFailed
 from conveyor.client import Gateway
 from conveyor.databases import Databases
-from conveyor.replay.book import read_book
+from conveyor.replay.opened import read_book
 from conveyor.replay.prepare import Ids, Preparation
 from conveyor.servers import provide_rabbitmq
 from conveyor.terminal import say

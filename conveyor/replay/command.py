@@ -7,7 +7,7 @@ import click
 
 from conveyor.ranges import NumberRange, WholeRange
 from conveyor.replay import run as replaying
-from conveyor.replay.book import Answers
+from conveyor.replay.answers import Answers
 from conveyor.replay.formats import FIELDS, FORMATS
 from conveyor.tables.dates import DMY, MDY, YMD
 from conveyor.tables.encodings import codec

@@ -1,18 +1,20 @@
 """What was decided about an order book, in words: a phrase for each subject, in the order in which they are said."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from conveyor.replay.formats import FORMATS, Columns, Header
+from conveyor.replay.answers import Answers
+from conveyor.replay.book import Item, OpenBook
+from conveyor.replay.columns import Columns, Header
+from conveyor.replay.formats import FORMATS
 from conveyor.replay.reading import Reading
 from conveyor.replay.survey import Survey
 from conveyor.tables.table import Table
 
-if TYPE_CHECKING:
-    from conveyor.replay.book import Answers, OpenBook
+#: So many orders, and lines of each, are shown of a book that is not sent.
+SHOWN = 3
 
 
-def no_header(header: Header, answers: "Answers") -> str:
+def no_header(header: Header, answers: Answers) -> str:
     """What is missing for an order book, and how to say what is what."""
     missing = ", ".join(header.missing)
     plural = "s" * (len(header.missing) > 1)
@@ -23,7 +25,7 @@ def no_header(header: Header, answers: "Answers") -> str:
     )
 
 
-def lines(book: "OpenBook") -> Iterator[str]:
+def lines(book: OpenBook) -> Iterator[str]:
     """What was decided, and how many lines are dropped under which rule, a line each."""
     for subject, phrase in book.said.items():
         yield f"  {subject:<14}{phrase}"
@@ -33,7 +35,20 @@ def lines(book: "OpenBook") -> Iterator[str]:
         yield f"{number:>12,}  {rule}"
 
 
-def of_table(table: Table, survey: Survey, answers: "Answers", by_uci: bool) -> dict[str, str]:
+def sample(book: OpenBook) -> Iterator[str]:
+    """The first orders as they would be sent, a line each."""
+    for invoice in book.invoices(SHOWN):
+        items = [_item(item, book) for item in invoice.items[:SHOWN]]
+        more = f", and {len(invoice.items) - SHOWN:,} more" if len(invoice.items) > SHOWN else ""
+        yield f"  order {invoice.number}: {', '.join(items)}{more}"
+
+
+def _item(item: Item, book: OpenBook) -> str:
+    price = book.products[item.sku].price if item.sku in book.products else item.price
+    return f"{item.quantity:,} x {item.sku or item.product_id}" + (f" at {price}" if price else "")
+
+
+def of_table(table: Table, survey: Survey, answers: Answers, by_uci: bool) -> dict[str, str]:
     """What all rows together have told."""
     columns = survey.columns
     said = {"file": ", ".join(table.said), "format": _format(columns, answers), "columns": _columns(columns)}
@@ -61,7 +76,7 @@ def of_reading(reading: Reading, columns: Columns) -> dict[str, str]:
     return said
 
 
-def _format(columns: Columns, answers: "Answers") -> str:
+def _format(columns: Columns, answers: Answers) -> str:
     how = "as --format says" if answers.format != "auto" else "by its columns"
     mapped = ", and --map" if answers.mapped else ""
     return f"{columns.format.name}: {columns.format.about} ({how}{mapped})"
@@ -74,7 +89,7 @@ def _columns(columns: Columns) -> str:
     return ", ".join(renamed)
 
 
-def _rules(survey: Survey, answers: "Answers", by_uci: bool) -> str:
+def _rules(survey: Survey, answers: Answers, by_uci: bool) -> str:
     if answers.rules != "auto":
         return f"{answers.rules}, as --rules says"
     if by_uci:

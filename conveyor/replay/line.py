@@ -13,7 +13,8 @@ from hashlib import sha256
 from sys import intern
 
 from conveyor.replay import uci
-from conveyor.replay.formats import CANCELLED, Columns
+from conveyor.replay.columns import Columns
+from conveyor.replay.formats import CANCELLED
 from conveyor.tables.cells import ERRORS, Cell, Fault, NoCode, Row, code_of, text_of, words
 from conveyor.tables.dates import DMY, MDY, moment_of
 from conveyor.tables.numbers import NumberFormat

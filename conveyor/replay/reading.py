@@ -11,7 +11,7 @@ from decimal import Decimal
 from hashlib import blake2b
 
 from conveyor.replay.line import LineReader, NotAnOrderLine
-from conveyor.replay.store import Block, Store
+from conveyor.replay.store import Store
 from conveyor.tables.cells import Row, line_of, text_of
 
 #: What an order's first row says for all of them.
@@ -24,25 +24,25 @@ class Blocks:
 
     store: Store
     number: int = 0
-    _open: Block | None = None
+    _invoice: str = ""
+    _first: int = 0
     _digest: "blake2b" = field(default_factory=lambda: blake2b(digest_size=16))
 
     def take(self, row: Row, invoice: str) -> int:
         """The number of the block that this row is in."""
-        if self._open is None or self._open.invoice != invoice:
+        if self._invoice != invoice:
             self.end()
             self.number += 1
-            self._open = Block(invoice, b"", row.number, row.number)
+            self._invoice, self._first = invoice, row.number
             self._digest = blake2b(digest_size=16)
-        self._open = replace(self._open, last=row.number)
         self._digest.update(row.text.strip().encode(errors="surrogatepass") + b"\0")
         return self.number
 
     def end(self) -> None:
         """The next row begins another block."""
-        if self._open is not None:
-            self.store.end_block(self.number, replace(self._open, digest=self._digest.digest()))
-        self._open = None
+        if self._invoice:
+            self.store.end_block(self.number, self._invoice, self._digest.digest(), self._first)
+        self._invoice = ""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,9 @@ from chassis.settings import Settings
 from conveyor.client import Gateway, GatewayError, Refused
 from conveyor.parallel import progress
 from conveyor.replay import decided, report
-from conveyor.replay.book import Answers, Invoice, OpenBook, Reject, opened_book
+from conveyor.replay.answers import Answers
+from conveyor.replay.book import Invoice, OpenBook, Reject
+from conveyor.replay.opened import opened_book
 from conveyor.replay.prepare import Ids, Preparation, has_begun
 from conveyor.replay.rejects import write_rejects
 from conveyor.replay.send import NOT_TRIED, UNREACHABLE, Sender, Sent, Unsent
@@ -69,7 +71,7 @@ def _with(book: OpenBook, options: Options, settings: Settings) -> int:
         say(f"There is nothing to send in {options.file}.", err=True)
         return 1
     if options.dry_run:
-        say("This is a dry run: nothing is sent.")
+        say(*decided.sample(book), "This is a dry run: nothing is sent.")
         return 0
     gateway = Gateway(settings.gateway_url, connections=options.concurrency, patience=options.patience)
     try:
@@ -161,7 +163,8 @@ def _of_the_run(options: Options, book: OpenBook, sending: int) -> Iterator[str]
     period = f", {book.period[0]:%Y-%m-%d} to {book.period[1]:%Y-%m-%d}" if book.period else ""
     dropped = sum(book.reasons.values())
     yield f"{options.file.name} ({book.encoding}): {book.lines:,} lines, {dropped:,} dropped{period}"
-    yield f"{book.orders:,} orders, {len(book.products):,} products; run {options.run} sends {sending:,}"
+    units = f"{book.units:,} units of {len(book.products):,} products"
+    yield f"{book.orders:,} orders, {units}; run {options.run} sends {sending:,} orders"
 
 
 def _say_that_it_takes_long(file: Path) -> None:

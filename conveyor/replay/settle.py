@@ -46,7 +46,7 @@ def settle(store: Store, *, keep_repeats: bool, prices: Mapping[str, Decimal]) -
         said["refused"].append(f"{orders} as a whole ({texts(refused)}), {counted(dropped, 'line')}")
     _drop_without_price(store, prices)
     store.execute(
-        "CREATE TABLE orders AS SELECT invoice, MIN(id) AS first, COUNT(*) AS items FROM lines "
+        "CREATE TABLE orders AS SELECT invoice, MIN(id) AS first, COUNT(*) AS items, SUM(quantity) AS units FROM lines "
         "GROUP BY invoice ORDER BY first"
     )
     zeros = "SELECT group_concat(invoice, ' and ') FROM orders WHERE ltrim(invoice, '0') <> '' "

@@ -7,7 +7,6 @@ SQLite removes the file as soon as it is made; nothing of it outlives the proces
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from conveyor.replay.line import Line
@@ -24,20 +23,10 @@ PRAGMA cache_size = -{CACHE};
 CREATE TABLE lines (
     id INTEGER PRIMARY KEY, number INTEGER, block INTEGER, invoice TEXT, sku TEXT, quantity INTEGER, customer TEXT,
     country TEXT, day_first REAL, month_first REAL, product_id TEXT, customer_id TEXT, price TEXT, raw TEXT);
-CREATE TABLE blocks (id INTEGER PRIMARY KEY, invoice TEXT, digest BLOB, first INTEGER, last INTEGER);
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, invoice TEXT, digest BLOB, first INTEGER);
 CREATE TABLE refused (invoice TEXT PRIMARY KEY, reason TEXT);
 CREATE TABLE rejects (number INTEGER, reason TEXT, raw TEXT);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Neighbouring rows of one order: the numbers of the first and the last."""
-
-    invoice: str
-    digest: bytes
-    first: int
-    last: int
 
 
 class Store:
@@ -49,6 +38,7 @@ class Store:
         self._database.execute("BEGIN")
         self._lines: list[tuple[Any, ...]] = []
         self._rejects: list[tuple[int, str, str]] = []
+        self._blocks: list[tuple[int, str, bytes, int]] = []
 
     def close(self) -> None:
         """Forget everything."""
@@ -62,10 +52,11 @@ class Store:
         if len(self._lines) >= BUNDLE:
             self._write()
 
-    def end_block(self, number: int, block: Block) -> None:
-        """A block has come to its end; its lines were kept under this number."""
-        values = (number, block.invoice, block.digest, block.first, block.last)
-        self._database.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", values)
+    def end_block(self, number: int, invoice: str, digest: bytes, first: int) -> None:
+        """Neighbouring rows of one order have come to their end; their lines were kept under this number."""
+        self._blocks.append((number, invoice, digest, first))
+        if len(self._blocks) >= BUNDLE:
+            self._write()
 
     def reject(self, number: int, reason: str, text: str) -> None:
         """A row is not to be sent."""
@@ -107,6 +98,8 @@ class Store:
         marks = ", ".join("?" * 13)
         self._database.executemany(f"INSERT INTO lines VALUES (NULL, {marks})", self._lines)
         self._database.executemany("INSERT INTO rejects VALUES (?, ?, ?)", self._rejects)
+        self._database.executemany("INSERT INTO blocks VALUES (?, ?, ?, ?)", self._blocks)
+        self._blocks.clear()
         self._lines.clear()
         self._rejects.clear()
 

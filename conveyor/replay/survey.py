@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from conveyor.replay import uci
-from conveyor.replay.formats import Columns
+from conveyor.replay.columns import Columns
 from conveyor.replay.line import NO_CODE, LineReader
 from conveyor.tables.cells import NoCode, Row, code_of
 from conveyor.tables.dates import MDY, DateSurvey

@@ -6,12 +6,13 @@ the text of the others looks like, and faults: #N/A, or a formula that was never
 
 import csv
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from io import StringIO
+
+from chassis.codes import nfc, unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def plain(number: Decimal) -> str:
 def code_of(cell: Cell) -> str:
     """An identifier as it is meant, in Unicode's normal form C: ``17850.0``, a spreadsheet's number, is ``17850``.
 
-    Raises NoCode where digits are lost, so that it may stand for many, and where there is a fault or a date.
+    Raises NoCode where digits are lost, so that it may stand for many, where there is a fault or a date, and where
+    something in it cannot be seen.
     """
     if isinstance(cell, str):
         return _code(cell)
@@ -88,7 +90,10 @@ def code_of(cell: Cell) -> str:
 
 
 def _code(text: str) -> str:
-    text = words(text)
+    text = nfc(text).strip()
+    if not (text.isascii() and text.isprintable()) and (hidden := unseen(text)):
+        raise NoCode(f"has a character that cannot be seen: {hidden}")
+    text = " ".join(text.split())
     if not text or text.isalpha():
         return text
     if text[0] == "#" and text.upper() in ERRORS:
@@ -103,8 +108,7 @@ def _code(text: str) -> str:
 
 def words(text: str) -> str:
     """Text without characters that cannot be stored or shown, each run of blanks made one, in normal form C."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+    text = nfc(text)
     if not text.isprintable():
         text = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(text.split())

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from conveyor.tables.cells import Cell
 from conveyor.tables.errors import Uncertain
@@ -22,6 +23,8 @@ _NUMBER = re.compile(rf"[\d.,]+(?:{_BLANKS}\d{{3}})*(?:[.,]\d*)?", re.ASCII)
 _CURRENCY = re.compile(r"(?:[^\W\d_]{0,3}[\$£€¥¢₹₽₺₩₪₴₦₱₫฿]|[^\W\d_]{1,3}\.?|[\$£€¥¢₹₽₺₩₪₴₦₱₫฿][^\W\d_]{0,3})")
 #: More digits than any amount has: such a text is not worth a look.
 LONGEST = 40
+#: So many texts are remembered with what they are: prices repeat.
+REMEMBERED = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +39,7 @@ class NumberFormat:
             return cell
         if not isinstance(cell, str):
             return None
-        text = cell.strip()
-        if text.isascii() and text.isdigit() and len(text) <= LONGEST:
-            return Decimal(text)
-        sign, digits, _ = _parts(text, money)
-        if digits is None:
-            return None
-        return self._value(sign, digits)
-
-    def _value(self, sign: int, digits: str) -> Decimal | None:
-        mark = _MARK[self.decimal]
-        whole, found, part = digits.partition(mark)
-        if mark in part or (part and not part.isdigit()) or not (whole or part):
-            return None
-        if whole and not _grouped(whole, mark):
-            return None
-        whole = re.sub(r"\D", "", whole)
-        return sign * Decimal(f"{whole or 0}.{part}" if found and part else whole or "0")
+        return _number(cell.strip(), self.decimal, money)
 
 
 @dataclass(slots=True)
@@ -106,6 +93,25 @@ class NumberSurvey:
         return f"decimal {decided} ({self.examples[decided]})"
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _number(text: str, decimal: str, money: bool) -> Decimal | None:
+    if text.isascii() and text.isdigit() and len(text) <= LONGEST:
+        return Decimal(text)
+    sign, digits, _ = _parts(text, money)
+    return None if digits is None else _value(sign, digits, _MARK[decimal])
+
+
+def _value(sign: int, digits: str, mark: str) -> Decimal | None:
+    whole, found, part = digits.partition(mark)
+    if mark in part or (part and not part.isdigit()) or not (whole or part):
+        return None
+    if whole and not _grouped(whole, mark):
+        return None
+    whole = re.sub(r"\D", "", whole)
+    return sign * Decimal(f"{whole or 0}.{part}" if found and part else whole or "0")
+
+
+@lru_cache(maxsize=REMEMBERED)
 def _parts(text: str, money: bool) -> tuple[int, str | None, str]:
     """Sign, digits with their marks, and currency of a number; None for the digits where it is no number."""
     sign = 1

@@ -7,7 +7,7 @@ import pytest
 from chassis.errors import ConveyorError
 from conveyor.catalogue import SAMPLE, CatalogueError, load, read_catalogue
 from conveyor.client import Gateway
-from conveyor.replay.book import read_book
+from conveyor.replay.opened import read_book
 
 
 def test_the_sample_catalogue_fills_the_shop_once(gateway) -> None:

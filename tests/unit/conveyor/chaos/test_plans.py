@@ -2,7 +2,7 @@
 
 from conveyor.chaos.plans import PREFIX, lines_of, our_own, plans, stocked
 from conveyor.chaos.run import BOOK
-from conveyor.replay.book import read_book
+from conveyor.replay.opened import read_book
 
 OURS = our_own(read_book(BOOK.read_bytes()))
 

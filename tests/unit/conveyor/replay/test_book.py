@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conveyor.replay.book import Answers, Book, NoOrderBook, read_book
+from conveyor.replay.answers import Answers
+from conveyor.replay.book import Book
+from conveyor.replay.opened import NoOrderBook, read_book
 from conveyor.tables.errors import TableError
 
 BOOKS = Path(__file__).parents[3] / "fixtures" / "order_books"

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conveyor.replay.book import Answers, Book, book_in, read_book
+from conveyor.replay.answers import Answers
+from conveyor.replay.book import Book
+from conveyor.replay.opened import book_in, read_book
 from conveyor.tables.errors import Uncertain
 
 TITLES = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conveyor.replay.book import Book, Reject, read_book
+from conveyor.replay.book import Book, Reject
 from conveyor.replay.cells import as_text, from_text
+from conveyor.replay.opened import read_book
 from conveyor.replay.rejects import write_rejects
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
