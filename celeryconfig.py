@@ -30,9 +30,13 @@ QUEUE_OF_TASK = {
 EXCHANGE = Exchange("conveyor", type="topic", durable=True)
 DEAD_EXCHANGE = Exchange("conveyor_dead", type="direct", durable=True)
 
-#: A backstop only: faults are settled by the step (tasks/step.py) long before. A limit counts innocent messages too,
-#: that merely waited behind one that killed its worker, so it has to be high.
-DELIVERY_LIMIT = 100
+#: Deliveries until the broker gives a message up: never. Faults are counted and settled by the step (tasks/step.py).
+#: The broker counts innocent messages too, that were handed back because a database was away, or that waited behind
+#: one that killed its worker. Not left out: RabbitMQ 4 then drops a message after 20, and 3 puts one that is handed
+#: back behind all others.
+DELIVERY_LIMIT = 1_000_000
+#: What it was in the queues of the releases up to 0.2.0; `conveyor topology` moves them (tasks/moving.py).
+DELIVERY_LIMIT_BEFORE = 100
 
 
 def queues_of(service: str) -> list[str]:
@@ -40,7 +44,8 @@ def queues_of(service: str) -> list[str]:
     return sorted({queue for task, queue in QUEUE_OF_TASK.items() if task.startswith(f"{service}.")})
 
 
-def _queue(name: str) -> Queue:
+def work_queue(name: str, limit: int = DELIVERY_LIMIT) -> Queue:
+    """A queue that workers consume."""
     return Queue(
         name,
         EXCHANGE,
@@ -48,7 +53,7 @@ def _queue(name: str) -> Queue:
         durable=True,
         queue_arguments={
             "x-queue-type": "quorum",
-            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-delivery-limit": limit,
             "x-dead-letter-exchange": DEAD_EXCHANGE.name,
             "x-dead-letter-routing-key": name,
             "x-dead-letter-strategy": "at-least-once",
@@ -59,8 +64,7 @@ def _queue(name: str) -> Queue:
 
 def dead_queue(name: str) -> Queue:
     """Where the broker puts what the queue of this name could not deliver."""
-    # From RabbitMQ 4.0 on a message is dropped after 20 deliveries where a queue does not say otherwise.
-    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
     return Queue(f"{name}.dead", DEAD_EXCHANGE, routing_key=name, durable=True, queue_arguments=arguments)
 
 
@@ -77,7 +81,7 @@ redis_socket_timeout = 2
 redis_socket_connect_timeout = 1
 redis_socket_keepalive = True
 
-task_queues = [_queue(name) for name in sorted(set(QUEUE_OF_TASK.values()))]
+task_queues = [work_queue(name) for name in sorted(set(QUEUE_OF_TASK.values()))]
 task_routes = {task: {"queue": queue} for task, queue in QUEUE_OF_TASK.items()}
 task_create_missing_queues = False
 task_default_delivery_mode = 2
@@ -105,6 +109,8 @@ control_queue_durable = True
 
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+# A channel that the broker closes (its consumer held a message for too long, say) is opened anew, as a connection is.
+broker_channel_error_retry = True
 #: Seconds: the broker and we each say something within half of it, and give each other up after twice as long.
 broker_heartbeat = 5
 # One RabbitMQ queue for each power of two seconds; nothing here is ever delayed, so they need not be replicated.
@@ -119,6 +125,8 @@ _TO_RABBITMQ = {
 }
 _TO_STAND_IN = {
     "visibility_timeout": VISIBILITY_TIMEOUT,
+    # Looks for them every ten seconds; each tenth time, were this not said.
+    "unacked_restore_throttle": 1,
     "socket_keepalive": True,
     "socket_keepalive_options": OPTIONS,
 }

@@ -110,7 +110,9 @@ class Settings:
         30.0, "PostgreSQL ends a transaction left idle for this; `migrate` sets it", 0.1, 2_000_000
     )
     redis_timeout: float = _setting(0.5, "how long a call to Redis may take before the fallback is used", 0.01)
-    database_wait: float = _setting(300.0, "how long a step keeps its message while its database is away", 0)
+    database_wait: float = _setting(
+        300.0, "how long a step keeps its message while its database is away; then its worker takes no more", 0, 1_200
+    )
 
     max_connections: int = _setting(10_000, "connections of clients that a web process keeps open at most", 1)
     max_streams: int = _setting(2_000, "event streams that a web process keeps open at most", 1)

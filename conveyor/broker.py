@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from celeryconfig import task_queues
 from chassis.errors import ConveyorError
 from conveyor.access import is_login, refused_broker, refused_redis
-from tasks.topology import difference, our_queues
+from tasks.topology import difference, is_as_before, our_queues
 
 
 class BrokerDown(ConveyorError):
@@ -72,7 +72,10 @@ def differences(url: str, timeout: float = 5.0) -> list[str]:
     with reached(url, timeout) as connection:
         # A queue that is there is declared once more: that changes nothing, and compares the arguments.
         there = [queue for queue in our_queues() if _depth(connection, queue.name) is not None]
-        return [said for queue in there if (said := difference(connection, queue)) is not None]
+        different = {queue.name: said for queue in there if (said := difference(connection, queue)) is not None}
+        old = [name for name in different if is_as_before(connection, name)]
+        advice = f"as an older release made them: {', '.join(old)}; `conveyor topology` moves them" if old else None
+        return [*([advice] if advice else []), *(said for name, said in different.items() if name not in old)]
 
 
 def _depth(connection: Connection, name: str) -> int | None:

@@ -83,11 +83,18 @@ def topology() -> None:
 
     \b
       conveyor topology
+
+    A queue that an older release made with other arguments is moved, with all messages in it, as soon as no worker of
+    that release consumes it.
     """
     broker_url = join("broker_url").require("broker_url")
     from conveyor.broker import reached
+    from tasks.moving import move_queues
     from tasks.topology import declare
 
     with reached(broker_url) as connection:
-        declared = declare(connection)
+        told, left = move_queues(connection)
+        declared = declare(connection, left)
+    if told:
+        say(*told)
     say(f"declared {len(declared)} queues: {', '.join(declared)}")

@@ -15,7 +15,6 @@ from kombu.utils import json as kombu_json
 
 import celeryconfig
 from chassis.logs import configure_logs, say_at_once
-from chassis.ready import TOUCH_EVERY, say_ready
 from chassis.settings import settings
 from tasks import topology
 from tasks.admission import Admission
@@ -43,6 +42,9 @@ def consuming(service: str) -> Celery:
     app.amqp.queues.select(celeryconfig.queues_of(service))
     for queue in app.amqp.queues.consume_from.values():
         queue.consumer_arguments = {"x-priority": -time.time_ns()}
+        # `conveyor topology` declares. A worker that did so too could not work beside one whose release has other
+        # arguments for the same queue.
+        queue.no_declare = True
     return app
 
 
@@ -88,28 +90,10 @@ class EventsTogether(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.event_dispatcher.flush()
 
 
-class Ready(bootsteps.StartStopStep):  # type: ignore[misc]
-    """A worker says that it is ready for as long as it consumes: while the broker is away, or its loop hangs, it
-    does not."""
-
-    requires = ("celery.worker.consumer.tasks:Tasks",)
-
-    def __init__(self, _consumer: Any, **_options: Any) -> None:
-        self._timer: Any = None
-
-    def start(self, consumer: Any) -> None:
-        say_ready(settings())
-        self._timer = consumer.timer.call_repeatedly(TOUCH_EVERY, say_ready, (settings(),))
-
-    def stop(self, _consumer: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-
 app.steps["consumer"].add(TopologyCheck)
 app.steps["consumer"].add(Admission)
 app.steps["consumer"].add(EventsTogether)
-app.steps["consumer"].add(Ready)
+app.steps["consumer"].add("tasks.intake:Intake")  # by name: only workers load it
 
 
 @signals.setup_logging.connect(weak=False)

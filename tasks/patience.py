@@ -3,7 +3,8 @@
 For a row that somebody holds nobody waits for long: what is behind it would wait too.
 
 A database that restarts dead-letters nothing: the message is kept, and handed back when the wait gets too long or the
-worker is asked to stop. That is no fault of the message's, so it does not count as an attempt at it.
+worker is asked to stop. That is no fault of the message's, so it does not count as an attempt at it. A worker that has
+handed one back takes no other until its database serves again (tasks/intake.py): another worker may reach it.
 """
 
 import threading
@@ -45,6 +46,47 @@ def _stop_waiting(**_signal: object) -> None:
     stopping.set()
 
 
+class Absence:
+    """Whether this process's database is away: for now, or for longer than a message is kept."""
+
+    def __init__(self) -> None:
+        #: Somebody waits for it.
+        self.noticed = False
+        #: Called as soon as it is away for too long, in the thread that has noticed.
+        self.on_begin: Callable[[], None] = lambda: None
+        self._away: sessionmaker[Session] | None = None
+
+    def begins(self, sessions: sessionmaker[Session]) -> None:
+        """The wait for it was too long."""
+        if self._away is None:
+            self._away = sessions
+            self.on_begin()
+
+    def ends(self) -> None:
+        """It has served somebody."""
+        self.noticed, self._away = False, None
+
+    def lasts(self) -> bool:
+        """Whether it was away for too long, and has not served anybody since."""
+        return self._away is not None
+
+    def look(self) -> None:
+        """Ask it again, where it was away for too long. Raises what is no fault of a database that is away."""
+        if self._away is None:
+            return
+        try:
+            with transaction(self._away) as session:
+                session.execute(text("SELECT 1"))
+        except Exception as error:
+            if fault_of(error) is Fault.OTHER:
+                raise
+            return
+        self.ends()
+
+
+absence = Absence()
+
+
 @cache
 def sessions_of(service: str) -> sessionmaker[Session]:
     """Sessions on the service's database, opened on first use: after a fork, where the pool of workers forks."""
@@ -80,7 +122,9 @@ class Patience:
         while True:
             try:
                 with transaction(self._sessions) as session:
-                    return work(session)
+                    done = work(session)
+                absence.ends()
+                return done
             except Exception as error:
                 fault = fault_of(error)
                 if fault is Fault.HELD and not waits_for_rows:
@@ -96,9 +140,17 @@ class Patience:
                             self._hand_back(error)
                     case Fault.AWAY | Fault.HELD:
                         log.warning("database_away", message_id=self._message_id, error=str(error))
-                        if time.monotonic() > self._until or stopping.wait(pause):
-                            self._hand_back(error)
+                        self._wait(pause, error, fault)
                         pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _wait(self, pause: float, error: Exception, fault: Fault) -> None:
+        late = time.monotonic() > self._until
+        if fault is Fault.AWAY:
+            absence.noticed = True
+            if late:
+                absence.begins(self._sessions)
+        if late or absence.lasts() or stopping.wait(pause):
+            self._hand_back(error)
 
     def _hand_back(self, error: Exception) -> NoReturn:
         try:

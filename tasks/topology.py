@@ -1,13 +1,14 @@
 """The exchanges and queues: declared by one command before anything else starts, and only checked afterwards."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from amqp.exceptions import NotFound, PreconditionFailed
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import InconsistencyError
 
-from celeryconfig import DEAD_EXCHANGE, EXCHANGE, STAND_IN, dead_queue, task_queues
+from celeryconfig import DEAD_EXCHANGE, DELIVERY_LIMIT_BEFORE, EXCHANGE, STAND_IN, dead_queue, task_queues, work_queue
 from chassis.errors import ConveyorError
 
 _REFUSAL = re.compile(
@@ -25,16 +26,18 @@ class TopologyDiffers(ConveyorError):
     """Something of ours is there already, with other arguments."""
 
 
-def declare(connection: Connection) -> list[str]:
-    """Declare every exchange and queue; safe to repeat. Returns the queues' names.
+def declare(connection: Connection, left: Collection[str] = ()) -> list[str]:
+    """Declare every exchange and queue, but for the queues that are left as they are; safe to repeat. Returns the
+    queues' names.
 
     Raises TopologyDiffers, once everything else is declared, and the broker's own errors.
     """
-    declared: list[Any] = [EXCHANGE, DEAD_EXCHANGE, *our_queues()]
+    queues = [queue for queue in our_queues() if queue.name not in left]
+    declared: list[Any] = [EXCHANGE, DEAD_EXCHANGE, *queues]
     differences = [said for each in declared if (said := difference(connection, each)) is not None]
     if differences:
         raise TopologyDiffers("; ".join(differences))
-    return sorted(queue.name for queue in our_queues())
+    return sorted(queue.name for queue in queues)
 
 
 def our_queues() -> list[Queue]:
@@ -50,6 +53,27 @@ def difference(connection: Connection, declared: Exchange | Queue) -> str | None
         except PreconditionFailed as error:
             return _explained(str(error))
     return None
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Whether the broker has this queue."""
+    with connection.channel() as channel:  # a refusal takes its channel with it
+        try:
+            channel.queue_declare(name, passive=True)
+        except NotFound:
+            return False
+    return True
+
+
+def is_as_before(connection: Connection, name: str) -> bool:
+    """Whether a queue that exists has the arguments that the releases up to 0.2.0 gave it."""
+    before = work_queue(name, DELIVERY_LIMIT_BEFORE)
+    with connection.channel() as channel:
+        try:
+            before(channel).queue_declare()
+        except PreconditionFailed:
+            return False
+    return True
 
 
 def _explained(refusal: str) -> str:
@@ -74,11 +98,8 @@ def check(connection: Connection) -> None:
         return
     for queue in task_queues:
         for name in (queue.name, f"{queue.name}.dead"):
-            with connection.channel() as channel:
-                try:
-                    channel.queue_declare(name, passive=True)
-                except NotFound:
-                    raise TopologyMissing(f"queue {name} is missing: run `conveyor topology` first") from None
+            if not exists(connection, name):
+                raise TopologyMissing(f"queue {name} is missing: run `conveyor topology` first")
 
 
 def _check_bindings(channel: Any) -> None:

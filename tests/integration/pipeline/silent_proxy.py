@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 class SilentProxy:
     """Passes bytes on between its port and another one, while it is open."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, port: int = 0) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._open = threading.Event()
         self._open.set()
