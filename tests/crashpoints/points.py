@@ -95,6 +95,8 @@ REQUESTS = (
              written("products", "after the stock is changed")),
     _request("delivery", "PATCH status", "deliveries.report_scan", "courier", written("deliveries"),
              written("delivery_logs", "after the log entry"), OUTBOX_INSERT),
+    _request("delivery", "PATCH status of a cancelled one", "deliveries.report_scan", "scan",
+             written("delivery_logs", "after the log entry"), OUTBOX_INSERT),
     _request("delivery", "POST /deliveries", "deliveries.open_delivery", "open_delivery", written("deliveries")),
 )  # fmt: skip
 
@@ -136,6 +138,7 @@ CHAINS = {
     "move": ("move", "delivery.update_delivery", "sales.update_order_status"),
     "report": ("report", "delivery.report_status", "sales.update_order_status"),
     "courier": ("delivery", "sales.update_order_status"),
+    "scan": ("scan", "sales.update_order_status"),
     "fault": ("poison", "sales.record_fault"),
     "refused": ("place", "inventory.check_availability", "sales.record_inventory_response"),
     "late": ("place", "inventory.reserve_stock", "delivery.create_delivery", "sales.update_order_status"),

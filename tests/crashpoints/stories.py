@@ -79,10 +79,34 @@ def move(sweep: Sweep, death: Death) -> None:
 
 def courier(sweep: Sweep, death: Death) -> None:
     order = sweep.shipped(sweep.add_product())
-    [(delivery,)] = sweep.ask("delivery", "SELECT id FROM deliveries WHERE order_id = :order", order=order)
-    body = {"status": "IN_TRANSIT", "location": "Hub Lyon-Est"}
-    _while_dying(death, sweep.request("PATCH", f"/deliveries/{delivery}/status", body))
+    _scan(sweep, death, order)
     sweep.becomes(order, "In Transit")
+
+
+def scan(sweep: Sweep, death: Death) -> None:
+    """A courier scans a parcel that is cancelled, and an operator sees to it."""
+    product = sweep.add_product()
+    order = sweep.shipped(product, units=2)
+    sweep.request("POST", f"/orders/{order}/cancel").insist()
+    sweep.stock[product] += 2
+    sweep.becomes(order, "Cancelled")
+    _scan(sweep, death, order)
+    await_flag(sweep, order)
+    noted = sweep.ask("sales", "SELECT count(*) FROM order_events WHERE kind = 'scanned' AND order_id = :o", o=order)
+    if noted != [(1,)]:
+        raise Violation(f"order {order}: one scan was noted {noted[0][0]} times")
+    settle_quarantine(sweep, order)
+
+
+def _scan(sweep: Sweep, death: Death, order: str) -> None:
+    """The courier scans the parcel, until he is answered; the scan is there once."""
+    [(delivery,)] = sweep.ask("delivery", "SELECT id FROM deliveries WHERE order_id = :order", order=order)
+    body = {"status": "IN_TRANSIT", "location": "Hub Lyon-Est", "event_id": "e-1"}
+    _while_dying(death, sweep.request("PATCH", f"/deliveries/{delivery}/status", body))
+    kept = sweep.ask("delivery", "SELECT count(*) FROM delivery_logs WHERE delivery_id = :id AND event_id = 'e-1'",
+                     id=delivery)  # fmt: skip
+    if kept != [(1,)]:
+        raise Violation(f"the scan of delivery {delivery} is there {kept[0][0]} times")
 
 
 def report(sweep: Sweep, death: Death) -> None:
@@ -426,8 +450,9 @@ def _move(session: Session, sweep: Sweep, order: str) -> str:
 STORIES: dict[str, Story] = {
     each.__name__: each
     for each in (
-        place, refused, cancel, cancel_by_status, late, move, courier, report, register, add_product, change_product,
-        adjust_stock, open_delivery, fault, dead_letter, lost_place, lost_cancel, lost_too_often, clock_back, old_keys,
+        place, refused, cancel, cancel_by_status, late, move, courier, scan, report, register, add_product,
+        change_product, adjust_stock, open_delivery, fault, dead_letter, lost_place, lost_cancel, lost_too_often,
+        clock_back, old_keys,
         resume, compensate, replay, drop, repair, orphan,
     )
 }  # fmt: skip

@@ -82,6 +82,12 @@ class Shop:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def scan(self, parcel: str, status: str, **said: str) -> tuple[str, int]:
+        """A courier reports; what the parcel is then, and its version."""
+        body = {"status": status, **said}
+        answer = self.ask("delivery", "PATCH", f"/deliveries/{parcel}/status", body)
+        return answer["status"], answer["version"]
+
     def place(self, product: str, quantity: int = 1) -> UUID:
         lines = [{"product_id": product, "quantity": quantity}]
         draft = {"customer_id": str(self.pipeline.customer), "items": lines}
@@ -137,6 +143,44 @@ def test_a_release_is_upgraded_under_its_orders(upgrading: Pipeline, tree_before
     _wait_for(pipeline, {*last}, [])
     assert _deviations(pipeline) == []
     assert pipeline.ask("sales", "SELECT count(*) FROM quarantine") == [(0,)]
+
+
+def test_couriers_are_heard_by_both_releases_and_neither_forgets_what_the_other_heard(
+    upgrading: Pipeline, tree_before: Path
+) -> None:
+    pipeline = upgrading
+    shop, product = _start_old(pipeline, tree_before)
+    old = Shop(pipeline, tree_before, "delivery")
+    orders = [shop.place(product) for _ in range(2)]
+    pipeline.wait_for(orders, Pending_Shipment=2)
+    order, cancelled = orders[0], shop.cancel(orders[1])
+    pipeline.wait_for([cancelled], Cancelled=1)
+    parcel, stopped = (old.ask("delivery", "GET", f"/deliveries/order/{each}")["id"] for each in (order, cancelled))
+    old.scan(parcel, "IN_TRANSIT", location="Hub A")
+
+    pipeline.run("migrate")
+    new = Shop(pipeline, ROOT, "delivery")
+
+    assert new.scan(parcel, "FAILED", occurred_at="2026-03-02T12:00:00Z") == ("IN_TRANSIT", 2), "the old scan is later"
+    assert new.scan(parcel, "FAILED") == ("FAILED", 3)
+    assert old.scan(parcel, "IN_TRANSIT", location="Hub B") == ("IN_TRANSIT", 4)
+    assert new.scan(parcel, "IN_TRANSIT", location="Hub C") == ("IN_TRANSIT", 4)
+    pipeline.wait_for([order], In_Transit=1)
+    assert new.scan(parcel, "DELIVERED", occurred_at="2026-03-02T12:00:00Z") == ("DELIVERED", 5)
+    log = new.ask("delivery", "GET", f"/deliveries/{parcel}/events")["items"]
+    assert [each["location"] for each in log] == [None, "Hub A", None, None, "Hub B", "Hub C", None]
+    assert len(old.ask("delivery", "GET", f"/deliveries/{parcel}")["log"]) == len(log)
+    pipeline.wait_for([order], Delivered=1)
+
+    # The old worker of sales cannot read what is said of a scan after a cancel: it is kept until ours can.
+    assert new.scan(stopped, "IN_TRANSIT") == ("CANCELLED", 2)
+    wait_until(lambda: pipeline.flagged([cancelled]) == 1)
+    pipeline.end("worker-sales-before")
+    pipeline.start("worker", "sales")
+    pipeline.replay_all()
+    query = "SELECT count(*) FROM order_events WHERE kind = 'scanned' AND order_id = :id"
+    wait_until(lambda: pipeline.ask("sales", query, id=cancelled) == [(1,)])
+    assert pipeline.flagged([cancelled]) == 1
 
 
 def _start_old(pipeline: Pipeline, tree: Path) -> tuple[Shop, str]:
