@@ -27,7 +27,7 @@ Limit = int | str
 #: So many characters at most become one in the normal form.
 MOST_DECOMPOSED = 4
 
-_CONTROL = "Must not hold a control character, or half of a surrogate pair."
+_NOT_STORABLE = "Contains a character that cannot be stored."
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -46,8 +46,8 @@ class Body(Schema):
 class Text(fields.String):
     """Text of ``least`` to ``most`` characters, in Unicode's normal form NFC; it is brought to that, and then counted.
 
-    It has no control character but tab and line breaks, and no half of a surrogate pair. Where it may not be empty,
-    blanks and what cannot be seen will not do either.
+    A database can hold it: no NUL, no half of a surrogate pair. Where it may not be empty, blanks and what cannot be
+    seen will not do either.
     """
 
     def __init__(self, *, most: int, least: int = 1, **options: Any) -> None:
@@ -66,7 +66,7 @@ class Text(fields.String):
         text = nfc(text)
         self._length(text)
         if not self._fits.match(text):
-            raise ValidationError("Must not be blank." if self._any.match(text) else _CONTROL)
+            raise ValidationError("Must not be blank." if self._any.match(text) else _NOT_STORABLE)
         return text
 
 

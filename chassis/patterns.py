@@ -6,8 +6,8 @@ end of a text differs: so only what is written out here is relied on.
 
 #: The end of the text, in Python and in JavaScript: ``$`` and ``\\Z`` are not the same in both.
 END = r"(?![\s\S])"
-#: What no text has: control characters but for tab and line breaks.
-_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+#: NUL and half of a surrogate pair: no text of PostgreSQL holds them.
+_NOT_STORABLE = r"\x00\ud800-\udfff"
 
 #: What cannot be seen, and blanks other than U+0020, as Unicode 17 has them: Default_Ignorable_Code_Point and the
 #: categories Cc, Cf, Zs, Zl and Zp; the blank pattern of Braille; what stands where a character could not be read.
@@ -28,8 +28,8 @@ def _in_class(code_point: int) -> str:
 
 UNSEEN = "".join(f"{_in_class(first)}-{_in_class(last)}" for first, last in map(_ends, _RANGES.split()))
 
-ANY_TEXT = rf"^[^{_CONTROL}]*{END}"
-NOT_BLANK = rf"^(?=[\s\S]*[^ {UNSEEN}])[^{_CONTROL}]*{END}"
+ANY_TEXT = rf"^[^{_NOT_STORABLE}]*{END}"
+NOT_BLANK = rf"^(?=[\s\S]*[^ {UNSEEN}])[^{_NOT_STORABLE}]*{END}"
 CODE = rf"^[^ {UNSEEN}]([^{UNSEEN}]*[^ {UNSEEN}])?{END}"
 
 #: U+037E is a semicolon in the normal form, and U+1FEF a grave accent.

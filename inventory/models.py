@@ -26,8 +26,9 @@ from sqlalchemy import (
     Uuid,
     func,
     text,
+    update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -51,7 +52,6 @@ products = Table(
     Column("version", Integer, nullable=False, server_default="1", comment="counts edits, not stock movements"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("looks", ARRAY(Text), comment="what the sku may be read as; null where 0.2.0 has made the product"),
     *key_columns(),
     UniqueConstraint("sku"),
     CheckConstraint("stock_quantity >= 0", name="stock_not_negative"),
@@ -60,8 +60,22 @@ products = Table(
     Index(None, "created_at", "id"),
     Index(None, "name", "id"),
     Index(None, "price", "id"),
-    Index(None, "looks", postgresql_using="gin"),
-    Index("ix_products_without_looks", "id", postgresql_where=text("looks IS NULL")),
+)
+
+#: What each SKU may be read as (chassis.lookalikes). Look-alikes may be allowed, so no look is unique.
+sku_looks = Table(
+    "sku_looks",
+    metadata,
+    Column("look", Text, primary_key=True, comment="what the SKU may be read as"),
+    Column("product_id", Uuid, primary_key=True),
+    Index(None, "product_id"),
+)
+
+#: One row. The release before makes products without looks; they are read now and then.
+sku_looks_read = Table(
+    "sku_looks_read",
+    metadata,
+    Column("at", DateTime(timezone=True), nullable=False, comment="until when all products have their looks"),
 )
 
 #: One row for each order that was ever decided on. A release that comes first leaves ``released``: a tombstone.
@@ -212,30 +226,34 @@ _LOCK_LOOKS = text(
     "SELECT pg_advisory_xact_lock(hashtextextended(look, 0)) FROM unnest(CAST(:looks AS text[])) AS look"
 )
 _ALIKE = text(
-    "SELECT id, sku FROM products WHERE looks && CAST(:looks AS text[]) AND id <> :id ORDER BY created_at, id"
+    "SELECT id, sku FROM products WHERE id <> :id AND id IN ("
+    " SELECT product_id FROM sku_looks WHERE look = ANY(CAST(:looks AS text[]))) ORDER BY created_at, id"
 )
-_WITHOUT_LOOKS = text("SELECT id, sku FROM products WHERE looks IS NULL ORDER BY id")
-#: A row that somebody holds is left for another time.
-_WRITE_LOOKS = text(
-    "UPDATE products SET looks = read.looks FROM json_to_recordset(:read) AS read (id uuid, looks text[])"
-    " WHERE products.id = read.id AND products.id IN ("
-    " SELECT id FROM products WHERE looks IS NULL ORDER BY id FOR UPDATE SKIP LOCKED)"
+#: At most one reads at a time, and nobody waits for it.
+_LONG_UNREAD = text("SELECT FROM sku_looks_read WHERE at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED")
+_UNREAD = text(
+    "SELECT id, sku FROM products WHERE NOT EXISTS (SELECT FROM sku_looks WHERE product_id = products.id) ORDER BY id"
 )
 
 
 def products_like(session: Session, product: Row[Any]) -> list[Row[Any]]:
-    """The products whose SKU looks like this new one's, oldest first. Until the commit no other such one is made.
+    """The products whose SKU looks like this new one's, oldest first. Until the commit nobody makes another.
 
-    Of what the release before makes meanwhile it sees all that is committed.
+    Of those that the release before has made beside this one it may miss what is younger than a minute.
     """
-    session.execute(_LOCK_LOOKS, {"looks": sorted(product.looks)})
-    read = {row: sorted(looks(row.sku)) for row in session.execute(_WITHOUT_LOOKS)}
-    alike = {row.id: row for row in session.execute(_ALIKE, {"looks": product.looks, "id": product.id})}
-    if read:
-        alike |= {row.id: row for row, may_be in read.items() if set(may_be) & set(product.looks)}
-        rows = [{"id": row.id, "looks": may_be} for row, may_be in read.items()]
-        session.execute(_WRITE_LOOKS, {"read": recordset(rows)})
-    return list(alike.values())
+    if session.execute(_LONG_UNREAD).first() is not None:
+        for row in session.execute(_UNREAD).all():
+            add_looks(session, row)
+        session.execute(update(sku_looks_read).values(at=func.now()))
+    may_be = sorted(looks(product.sku))
+    session.execute(_LOCK_LOOKS, {"looks": may_be})
+    return list(session.execute(_ALIKE, {"looks": may_be, "id": product.id}))
+
+
+def add_looks(session: Session, product: Row[Any]) -> None:
+    """Store what this product's SKU may be read as, unless it is stored."""
+    rows = [{"look": look, "product_id": product.id} for look in sorted(looks(product.sku))]
+    session.execute(insert(sku_looks).values(rows).on_conflict_do_nothing())
 
 
 #: One statement, so that the ledger and the stock cannot part.

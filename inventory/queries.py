@@ -128,15 +128,15 @@ def _filtered(session: Session, status: str | None = None, sku: str | None = Non
 
 
 _LOOKALIKES = text(
-    "SELECT DISTINCT json_agg(json_build_object('id', id, 'sku', sku) ORDER BY created_at, id)::text AS alike"
-    " FROM products CROSS JOIN unnest(looks) AS look GROUP BY look HAVING count(*) > 1 ORDER BY 1"
+    "SELECT DISTINCT CAST(json_agg(json_build_object('id', id, 'sku', sku) ORDER BY created_at, id) AS text) AS alike"
+    " FROM sku_looks JOIN products ON id = product_id GROUP BY look HAVING count(*) > 1 ORDER BY 1"
 )
 
 
 def lookalikes(session: Session) -> list[list[dict[str, str]]]:
     """Groups of products whose SKUs look the same, each as ``{"id", "sku"}``, the oldest of a group first.
 
-    What the release before has made since the last new product is not among them yet.
+    What the release before has made since the last product of this one is not among them yet.
     """
     return [json.loads(row.alike) for row in session.execute(_LOOKALIKES)]
 

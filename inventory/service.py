@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from chassis.codes import nfc
 from chassis.idempotency import RequestKey, insert_once, replay_of
-from chassis.lookalikes import difference, looks
+from chassis.lookalikes import difference
 from inventory import models, queries
 from inventory.errors import InsufficientStock, SkuLookalike, SkuTaken
 from inventory.messages import (
@@ -132,7 +132,7 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
 
     With ``allow_lookalikes`` its SKU may look like another's. Raises SkuTaken, SkuLookalike, IdempotencyKeyReused.
     """
-    values = {**wanted, "id": uuid7(), "looks": sorted(looks(wanted["sku"]))}
+    values = {**wanted, "id": uuid7()}
     opening = values.pop("stock_quantity", 0)
     allow_lookalikes = values.pop("allow_lookalikes", False)
     try:
@@ -147,16 +147,18 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
             raise _taken(wanted["sku"]) from error
         return made, True
     if not replayed:
-        _refuse_lookalike(session, product, allow_lookalikes)
+        _look_for_lookalikes(session, product, allow_lookalikes)
     if replayed or not opening:
         return product, replayed
     models.move_stock(session, MovementType.ADJUST, "opening stock", [Movement(product.id, None, opening)])
     return queries.find_product(session, product.id), False
 
 
-def _refuse_lookalike(session: Session, product: Product, allowed: bool) -> None:
-    """Nothing, where no other product has this new one's SKU or, unless that is allowed, one that looks like it."""
+def _look_for_lookalikes(session: Session, product: Product, allowed: bool) -> None:
+    """Raises SkuTaken where another product has this new one's SKU; unless ``allowed``, SkuLookalike where one looks
+    like it."""
     alike = models.products_like(session, product)
+    models.add_looks(session, product)
     if any(nfc(other.sku) == product.sku for other in alike):  # an older release stored it as it came
         raise _taken(product.sku)
     if alike and not allowed:

@@ -1,15 +1,13 @@
-"""A product knows what its SKU may be read as, so that none joins that people would take for it.
+"""What each SKU may be read as, so that no product joins that people would take for another.
 
-Products that are there and look the same stay as they are, as do SKUs that are not in Unicode's normal form: a SKU is
-looked for in each spelling. The index is not unique, because look-alikes may be allowed, and because the release before
-leaves the column empty; what it makes is read when the next product is made.
+A table of its own, which the release before neither reads nor fills, and without a foreign key: whatever touches
+`products` itself would wait for the orders that are at work on it. What that release makes meanwhile is read within a
+minute by whoever makes a product then. Products that are there and look the same stay as they are, as do SKUs that are
+not in Unicode's normal form: a SKU is looked for in each spelling. Look-alikes may be allowed, so no look is unique.
 """
-
-import json
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 from chassis.lookalikes import looks
 
@@ -20,36 +18,33 @@ down_revision = "0003"
 _PAGE = 5_000
 
 _NEXT = sa.text("SELECT id, sku FROM products WHERE id > CAST(:last AS uuid) OR :last IS NULL ORDER BY id LIMIT :most")
-_WRITE = sa.text(
-    "UPDATE products SET looks = read.looks FROM json_to_recordset(:read) AS read (id uuid, looks text[])"
-    " WHERE products.id = read.id"
-)
 
 
 def upgrade() -> None:
-    op.add_column(
-        "products",
-        sa.Column(
-            "looks",
-            postgresql.ARRAY(sa.Text()),
-            comment="what the sku may be read as; null where 0.2.0 has made the product",
-        ),
+    table = op.create_table(
+        "sku_looks",
+        sa.Column("look", sa.Text(), nullable=False, comment="what the SKU may be read as"),
+        sa.Column("product_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("look", "product_id", name="pk_sku_looks"),
     )
+    op.create_index("ix_sku_looks_product_id", "sku_looks", ["product_id"])
+    op.create_table(
+        "sku_looks_read",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False, comment="until when all products have their looks"),
+    )
+    op.execute("INSERT INTO sku_looks_read (at) VALUES (now())")
     if not op.get_context().as_sql:
-        _fill(op.get_bind())
-    op.create_index("ix_products_looks", "products", ["looks"], postgresql_using="gin")
-    op.create_index("ix_products_without_looks", "products", ["id"], postgresql_where=sa.text("looks IS NULL"))
+        _fill(op.get_bind(), table)
 
 
-def _fill(connection: sa.Connection) -> None:
+def _fill(connection: sa.Connection, table: sa.Table) -> None:
     last = None
     while rows := connection.execute(_NEXT, {"last": last, "most": _PAGE}).all():
-        read = [{"id": str(row.id), "looks": sorted(looks(row.sku))} for row in rows]
-        connection.execute(_WRITE, {"read": json.dumps(read)})
+        read = [{"look": look, "product_id": row.id} for row in rows for look in looks(row.sku)]
+        connection.execute(sa.insert(table), read)
         last = rows[-1].id
 
 
 def downgrade() -> None:
-    op.drop_index("ix_products_without_looks", "products")
-    op.drop_index("ix_products_looks", "products")
-    op.drop_column("products", "looks")
+    op.drop_table("sku_looks_read")
+    op.drop_table("sku_looks")

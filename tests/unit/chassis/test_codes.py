@@ -60,9 +60,9 @@ def test_a_name_is_refused_for_no_letter_and_no_joiner(before: str, character: s
     assert taken("name", before + character + after) == nfc(before + character + after)
 
 
-@pytest.mark.parametrize("text", ["a\x1b[2J", "a\x07", "a\x00", "\x85a", "a\x9fb", "\ud800"])
-def test_a_name_has_no_control_character(text: str) -> None:
-    assert "control character" in refusal("name", text)
+@pytest.mark.parametrize("text", ["a\x00", "\ud800"])
+def test_a_name_has_no_character_that_no_database_holds(text: str) -> None:
+    assert refusal("name", text) == "Contains a character that cannot be stored."
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\u3164", "\u2800", "\xad\xad", " \u3000 ", "\ufeff"])
