@@ -65,7 +65,7 @@ deliveries = Table(
     _time("created_at"),
     _time("updated_at"),
     UniqueConstraint("order_id"),
-    Index("ix_deliveries_public_id", "public_id"),
+    Index("uq_deliveries_public_id", "public_id", unique=True),
     Index("ix_deliveries_created_at", "created_at", "public_id"),
     Index("ix_deliveries_status_created_at", "status", "created_at", "public_id"),
     CheckConstraint(f"status IN ({_STATUSES})", name="status"),

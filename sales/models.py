@@ -147,6 +147,7 @@ order_sagas = Table(
         server_default=text("false"),
         comment="closed by its last step: what was sent before it has got through, or is lost",
     ),
+    # Empty, and used by nobody; the release before still writes NULL into it, so that a later one drops it.
     Column("last_error", Text),
     Index("ix_order_sagas_deadline", "deadline", postgresql_where=text("deadline IS NOT NULL")),
     Index("ix_order_sagas_reached_end", "kind", "started_at", postgresql_where=text("reached_end")),

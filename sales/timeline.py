@@ -80,8 +80,7 @@ _OPEN_SAGAS = text(
     " FROM json_to_recordset(:orders) AS begun (order_id uuid, correlation_id text)"
     " ON CONFLICT (order_id) DO UPDATE SET kind = excluded.kind, no = excluded.no,"
     " correlation_id = excluded.correlation_id, outbox_id = excluded.outbox_id, deadline = excluded.deadline,"
-    " attempts = 0, sends = 0, started_at = now(), sent_at = now(), closed_at = NULL, reached_end = false,"
-    " last_error = NULL"
+    " attempts = 0, sends = 0, started_at = now(), sent_at = now(), closed_at = NULL, reached_end = false"
 )
 
 
@@ -103,7 +102,7 @@ def saga_sent_again(
     ``attempts`` are the re-sends of a chain that was really lost, ``sends`` all of them. ``anew`` when nothing of what
     was sent before can arrive any more: where this copy gets to, all that was sent before it has got to.
     """
-    again: dict[str, Any] = {"outbox_id": outbox_id, "attempts": attempts, "sends": sends, "last_error": None}
+    again: dict[str, Any] = {"outbox_id": outbox_id, "attempts": attempts, "sends": sends}
     if anew:
         again["started_at"] = func.now()
     session.execute(
@@ -114,8 +113,8 @@ def saga_sent_again(
 
 
 _CLOSE_SAGAS = text(
-    "UPDATE order_sagas SET deadline = NULL, closed_at = now(), reached_end = :at_last_step, attempts = 0, sends = 0,"
-    " last_error = NULL WHERE order_id = ANY(CAST(:ids AS uuid[])) AND deadline IS NOT NULL"
+    "UPDATE order_sagas SET deadline = NULL, closed_at = now(), reached_end = :at_last_step, attempts = 0, sends = 0"
+    " WHERE order_id = ANY(CAST(:ids AS uuid[])) AND deadline IS NOT NULL"
 )
 
 

@@ -18,6 +18,11 @@ from chassis.database import transaction
             ":order_id, 'PENDING', 'x'), (:order_id, 'PENDING', 'x'",
             "uq_deliveries_order_id",
         ),
+        (
+            "order_id, public_id, status, address",
+            ":order_id, :order_id, 'PENDING', 'x'), (gen_random_uuid(), :order_id, 'PENDING', 'x'",
+            "uq_deliveries_public_id",
+        ),
     ],
 )
 def test_the_table_itself_refuses_what_no_delivery_can_be(
