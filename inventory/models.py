@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    event,
     func,
     text,
     update,
@@ -114,6 +116,20 @@ stock_movements = Table(
     # The second guard behind the reservation: an order takes and gives back each product at most once.
     Index(None, "order_id", "product_id", "movement_type", unique=True, postgresql_where=text("order_id IS NOT NULL")),
 )
+
+#: What a movement says never changes; only its idempotency key may be forgotten, in time.
+_IMMUTABLE = """
+CREATE FUNCTION refuse_change_of_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'stock_movements is immutable: write a movement that corrects it'
+        USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+CREATE TRIGGER immutable
+    BEFORE DELETE OR TRUNCATE OR
+           UPDATE OF id, product_id, order_id, movement_type, quantity, reason, created_at
+    ON stock_movements EXECUTE FUNCTION refuse_change_of_ledger();
+"""
+event.listen(stock_movements, "after_create", DDL(_IMMUTABLE))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
