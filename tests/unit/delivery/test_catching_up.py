@@ -22,4 +22,4 @@ def test_what_is_newer_holds_and_what_is_older_changes_nothing(
 ) -> None:
     held = Delivery(1, UUID(int=1), S.IN_TRANSIT, 3, 2, "Lyon", UUID(int=2))
     held.catch_up(S.DELIVERED, version, cancel_no, "restored")
-    assert (held.status, held.version, held.cancel_no, len(held.moves)) == then
+    assert (held.status, held.version, held.cancel_no, len(held.entries)) == then
