@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from conveyor.replay.answers import Answers
 from conveyor.replay.book import Item, OpenBook
 from conveyor.replay.columns import Columns, Header
-from conveyor.replay.formats import FORMATS
+from conveyor.replay.formats import FORMATS, UCI
 from conveyor.replay.reading import Reading
 from conveyor.replay.survey import Survey
 from conveyor.tables.table import Table
@@ -79,7 +79,7 @@ def of_reading(reading: Reading, columns: Columns) -> dict[str, str]:
 def _format(columns: Columns, answers: Answers) -> str:
     how = "as --format says" if answers.format != "auto" else "by its columns"
     mapped = ", and --map" if answers.mapped else ""
-    return f"{columns.format.name}: {columns.format.about} ({how}{mapped})"
+    return f"{columns.format.name}, {columns.format.about} ({how}{mapped})"
 
 
 def _columns(columns: Columns) -> str:
@@ -94,5 +94,8 @@ def _rules(survey: Survey, answers: Answers, by_uci: bool) -> str:
         return f"{answers.rules}, as --rules says"
     if by_uci:
         return "uci: every order number is six digits, or C and six digits (--rules none drops nothing for its code)"
-    other = f", as {survey.other_invoice} is no order number of the UCI set" if survey.other_invoice else ""
-    return f"none: no line is dropped for its words or letters{other} (--rules uci does)"
+    if survey.columns.format.name == UCI.name and survey.other_invoice:
+        return (
+            f"none: {survey.other_invoice} is no order number of the UCI set (--rules uci drops its codes all the same)"
+        )
+    return "none: no line is dropped for its words or letters"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from conveyor.replay import uci
 from conveyor.replay.columns import Columns
+from conveyor.replay.formats import UCI
 from conveyor.replay.line import NO_CODE, LineReader
 from conveyor.tables.cells import NoCode, Row, code_of
 from conveyor.tables.dates import MDY, DateSurvey
@@ -84,8 +85,8 @@ class Survey:
 
     @property
     def is_uci(self) -> bool:
-        """Whether every order number is one of that shop's."""
-        return self.invoices > 0 and not self.other_invoice
+        """Whether every order number is one of that shop's, in a file that is no other system's export."""
+        return self.columns.format.name == UCI.name and self.invoices > 0 and not self.other_invoice
 
     def order(self, by_uci: bool) -> str | None:
         """The order of day and month: what the file tells, else what its source is known for, else None."""

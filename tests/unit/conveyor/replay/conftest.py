@@ -5,6 +5,9 @@ from click.testing import CliRunner, Result
 
 from chassis.settings import settings
 from conveyor.replay.command import replay
+from tests.unit.conveyor.workbooks import ods, xlsx
+
+__all__ = ["ods", "run", "xlsx"]
 
 
 @pytest.fixture
