@@ -19,6 +19,8 @@ VHOST = "conveyor"
 USER = "conveyor"
 NODE = "conveyor@localhost"
 OLDEST = (3, 10)
+#: The node's name is found without the machine's /etc/hosts, which a bare one does not have.
+LOCALHOST = '{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n'
 NO_SPINNING = "+sbwt none +sbwtdcpu none +sbwtdio none"  # idle, it would take the CPU from the workers
 # Where packages put it; the wrappers in /usr/sbin insist on a system user of their own.
 FOLDERS = (
@@ -143,6 +145,7 @@ class RabbitMQ(Server):
         write_private(self.directory / "rabbitmq.conf", self._configuration())
         write_private(self.directory / "enabled_plugins", "[rabbitmq_management].\n")
         write_private(self.directory / "environment.conf", "")  # the machine's own must not be read
+        write_private(self.directory / "inetrc", LOCALHOST)
         cookie = self.directory / ".erlang.cookie"
         if not cookie.exists():
             password(cookie)
@@ -193,6 +196,7 @@ log.file = false
             "RABBITMQ_CONF_ENV_FILE": str(here / "environment.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
             "RABBITMQ_PID_FILE": str(here / "pid"),
+            "ERL_INETRC": str(here / "inetrc"),
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_LOG": "-color",
