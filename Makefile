@@ -1,11 +1,11 @@
-# Everything here needs Python 3.11 to 3.13 and nothing else: it lives in .venv (programs) and .conveyor (data).
+# Everything here needs Python 3.11 to 3.14 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-broker lint reset latency bench crashpoints chaos controls mutants attacks browser endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
-PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
-	$$each -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+PYTHON ?= $(shell for each in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$each -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
 	2>/dev/null && echo $$each && break; done)
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
 
@@ -71,7 +71,7 @@ clean: ## Remove .venv and what the tools have cached; data stays
 	@find . -name __pycache__ -not -path './.conveyor/*' -prune -exec rm -rf {} +
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "Conveyor needs Python 3.11, 3.12 or 3.13 with its venv module (on Debian and" \
+	@test -n "$(PYTHON)" || { echo "Conveyor needs Python 3.11 to 3.14 with its venv module (on Debian and" \
 		"Ubuntu: apt install python3-venv), and found none. make PYTHON=/path/to/python3 names another." >&2; exit 1; }
 	@echo "Making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv

@@ -137,11 +137,20 @@ def folder(text: str) -> None:
 def _below_a_folder(text: str) -> None:
     path = Path(text).absolute()
     try:
-        nearest = next(each for each in (path, *path.parents) if each.exists())
+        nearest = next(each for each in (path, *path.parents) if _is_there(each))
     except OSError as error:
         raise ValueError(f"cannot be used: {error.strerror}: {shown(text)}") from None
     if nearest != path and not nearest.is_dir():
         raise ValueError(f"must be in a folder, and {shown(str(nearest))} is none")
+
+
+def _is_there(path: Path) -> bool:
+    """Raises OSError where that cannot be told. From Python 3.14 on ``path.exists()`` says no then."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _url(text: str, schemes: Collection[str], example: str, several: bool = False) -> tuple[str, str]:

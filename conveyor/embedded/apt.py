@@ -91,7 +91,9 @@ class Apt:
         self._run("--yes", "--no-install-recommends", "--download-only", "install", package, watch=watch)
 
     def _closure(self, package: str) -> list[Package]:
-        said = self._run("--print-uris", "--no-install-recommends", "install", package)
+        # APT leaves out what an earlier attempt has fetched, unless it looks for that in another folder.
+        elsewhere = f"--option=Dir::Cache::archives={self.folder / 'none'}"
+        said = self._run(elsewhere, "--print-uris", "--no-install-recommends", "install", package)
         found = [FETCHED.match(line) for line in said.splitlines()]
         return [Package(each[1], each[2], int(each[3])) for each in found if each is not None]
 
@@ -120,8 +122,8 @@ class Apt:
         return said
 
     def _configure(self) -> None:
-        for each in (self.folder / "lists" / "partial", self.archives / "partial"):
-            each.mkdir(parents=True, exist_ok=True)
+        for each in (self.folder / "lists", self.archives, self.folder / "none"):
+            (each / "partial").mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
         own = {
             "Dir::State": self.folder,

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from conveyor.embedded.apt import Apt, AptFailed, Package
 from conveyor.embedded.processes import EmbeddedError, inherited
@@ -116,7 +117,8 @@ def _fetch(tree: Path, apt: Apt, say: Callable[[str], None], show: Callable[[str
 
 
 def _what(packages: list[Package], tree: Path) -> str:
-    origin = "/".join(_server(packages).uri.split("/")[:3])
+    parts = urlsplit(_server(packages).uri)
+    origin = f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:{Path(parts.path).parent}"
     megabytes = sum(each.size for each in packages) / 1e6
     return (
         f"Fetching RabbitMQ {version_of(packages)} for this folder alone: {len(packages)} packages, "
