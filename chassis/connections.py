@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chassis.errors import AppError, HeadersTooLarge, Malformed, Overloaded, RequestTimeout
 from chassis.problems import Refused, correlation_id_of, refusal
 
 #: The most bytes of a request's line and headers together.
@@ -23,7 +24,7 @@ LARGEST_HEAD = 65_536
 MOST_HEADERS = 100
 #: After how many connections others come, while all are looked at.
 SWEPT_AT_ONCE = 100
-HEAD_TOO_LARGE = ("headers_too_large", "Request Header Fields Too Large", "The headers are too long, or too many.")
+HEAD_TOO_LARGE = "The headers are too long, or too many."
 #: How many bytes a second a client has to send or to take, beside the seconds that it has anyway.
 SLOWEST = 100_000
 
@@ -40,7 +41,7 @@ class Sender:
     def give_up(self) -> None:
         """Refuse it now, for others' sake."""
         detail = "This process takes in as much as it can; nothing was changed. Try again."
-        self.refusal = Refused(503, "overloaded", "Service Unavailable", detail)
+        self.refusal = Refused.by(Overloaded, detail)
         if not self.timeout.expired():
             self.timeout.reschedule(0)
 
@@ -137,7 +138,7 @@ class Connection(HttpToolsProtocol):
         self._head += len(data)
         super().data_received(data)
         if self._in_head and self._head > LARGEST_HEAD:
-            self._refuse(431, *HEAD_TOO_LARGE)
+            self._refuse(HeadersTooLarge, HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -162,7 +163,7 @@ class Connection(HttpToolsProtocol):
             self._all.idle(self)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "malformed_request", "Bad Request", "This is not HTTP/1.1.")
+        self._refuse(Malformed, "This is not HTTP/1.1.")
 
     def gone(self) -> bool:
         """Whether nobody is there any more."""
@@ -171,7 +172,7 @@ class Connection(HttpToolsProtocol):
     def give_up(self) -> None:
         """Wait no longer for a request: close, and say so where it has begun."""
         if self._in_head:
-            self._refuse(408, "request_timeout", "Request Timeout", "The request did not come in time.")
+            self._refuse(RequestTimeout, "The request did not come in time.")
         else:
             self.transport.close()
 
@@ -181,10 +182,10 @@ class Connection(HttpToolsProtocol):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
-    def _refuse(self, status: int, code: str, title: str, detail: str) -> None:
+    def _refuse(self, kind: type[AppError], detail: str) -> None:
         """Answer what is no request yet, and close. Where another request is still under way: close."""
         if self.cycle is None or self.cycle.response_complete:
-            headers, body = refusal(status, code, title, detail, "", correlation_id_of(""))
-            lines = [f"HTTP/1.1 {status} {title}".encode(), *(b"%b: %b" % pair for pair in headers)]
+            headers, body = refusal(kind.status, kind.code, kind.title, detail, "", correlation_id_of(""))
+            lines = [f"HTTP/1.1 {kind.status} {kind.title}".encode(), *(b"%b: %b" % pair for pair in headers)]
             self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
         self.transport.close()

@@ -12,8 +12,10 @@ from typing import Any
 from flask import Flask, Response, json
 
 from chassis.docs_page import add_page
+from chassis.errors import OF_THE_FRONT
 from chassis.fields import Mail, Money, Several, Text, WholeNumber, limit_of
 from chassis.notation import LONGEST
+from chassis.openapi import add_refusal
 from chassis.settings import Settings
 
 Document = dict[str, Any]
@@ -89,6 +91,8 @@ def complete(document: Document, app: Flask) -> Document:
             own = [each for each in shared if method in _METHODS_WITH.get(each["name"], METHODS)]
             operation["parameters"] = own + operation.get("parameters", [])
             _describe_headers(document, method, operation)
+            for kind in OF_THE_FRONT:
+                add_refusal(operation, kind)
             prefill_what_is_required(operation)
     return pruned(document)
 

@@ -7,6 +7,7 @@
         ├── Malformed     400  the request cannot be read
         ├── CrossSite     403  a page of another site made the request
         ├── NotFound      404  there is no such thing
+        ├── RequestTimeout 408  did not come in time
         ├── Conflict      409  not in the state that this request needs
         │   └── IllegalTransition  not from this status to that one; says what is allowed
         ├── Stale         412  If-Match names a version that is no longer the newest
@@ -16,7 +17,9 @@
         ├── Unsupported   415  not JSON
         ├── UnknownHost   421  the Host is no name of this process
         ├── Invalid       422  readable, and against a rule; names the field
+        ├── HeadersTooLarge 431  headers too long, or too many
         └── Unavailable   503  a dependency is down; try again after ``retry_after`` seconds
+            └── Overloaded     this process has no place for one more
 
 A service's own errors subclass one of these in its ``errors.py`` and give a stable ``code``.
 """
@@ -85,6 +88,12 @@ class NotFound(AppError):
     status, code, title = 404, "not_found", "Not found"
 
 
+class RequestTimeout(AppError):
+    """The request did not come in time. The connection is closed."""
+
+    status, code, title = 408, "request_timeout", "Request Timeout"
+
+
 class Conflict(AppError):
     """Not in the state that this request needs."""
 
@@ -143,6 +152,12 @@ class Invalid(AppError):
     status, code, title = 422, "invalid", "Invalid"
 
 
+class HeadersTooLarge(AppError):
+    """The headers are too long, or too many. The connection is closed."""
+
+    status, code, title = 431, "headers_too_large", "Request Header Fields Too Large"
+
+
 class Unavailable(AppError):
     """A dependency is down; nothing was changed."""
 
@@ -150,3 +165,13 @@ class Unavailable(AppError):
 
     def __init__(self, detail: str, *, retry_after: int = 5, **extra: Any) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, **extra)
+
+
+class Overloaded(Unavailable):
+    """This process has no place for one more request. The connection is closed."""
+
+    code, title = "overloaded", "Service Unavailable"
+
+
+#: What any request may be answered by the front, before the app has it.
+OF_THE_FRONT = (RequestTimeout, HeadersTooLarge, Overloaded)

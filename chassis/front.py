@@ -14,6 +14,7 @@ import structlog
 
 from chassis.connections import HEAD_TOO_LARGE, Connection, Connections
 from chassis.environment import environment_of
+from chassis.errors import HeadersTooLarge, Overloaded
 from chassis.problems import CORRELATION_HEADER, Refused, correlation_id_of, refusal
 from chassis.receiving import Bodies, Receive, Scope
 from chassis.threads import Full, Threads
@@ -56,7 +57,7 @@ class Front:
         connection: Connection = scope["state"]["connection"]
         try:
             if connection.head_too_large:
-                raise Refused(431, *HEAD_TOO_LARGE)
+                raise Refused.by(HeadersTooLarge, HEAD_TOO_LARGE)
             body = await self._bodies.read(scope, receive, connection)
             if body is None:
                 return  # the client has gone
@@ -83,7 +84,7 @@ class Front:
             return await threads.run(self._answer, environment, connection)
         except Full:
             detail = "Too many requests wait here; nothing was changed. Try again."
-            raise Refused(503, "overloaded", "Service Unavailable", detail) from None
+            raise Refused.by(Overloaded, detail) from None
         except Exception as error:
             log.error("unforeseen", path=environment["PATH_INFO"], exc_info=error)
             detail = "This is our mistake, and it is on record."
@@ -126,7 +127,7 @@ class Front:
         """Send a stream until it ends, its client goes or the process is asked to stop."""
         if self._streams >= self._most_streams:
             detail = f"This process has {self._streams} open streams already. Try again later."
-            raise Refused(503, "overloaded", "Service Unavailable", detail)
+            raise Refused.by(Overloaded, detail)
         status, headers, _body = answer
         self._streams += 1
         ends = [

@@ -13,8 +13,7 @@ from chassis.currencies import CURRENCIES
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]+))?")
 _NUMBERS = {int: re.compile(r"-?[0-9]+"), float: re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")}
 _UNCODED = (
-    "is no URL: in a password, percent-encode what is neither letter nor digit"
-    " (# is %23, / is %2F, @ is %40, % is %25)"
+    "is no URL: in a password, percent-encode what is neither letter nor digit (# is %23, / is %2F, @ is %40, % is %25)"
 )
 _LONGEST = 60
 

@@ -65,7 +65,8 @@ def add_refusal(operation: dict[str, Any], error: type[AppError]) -> None:
         answers[status] = {"description": "", "content": {PROBLEM_JSON: {"schema": {"$ref": _PROBLEM}}}}
     answer = answers[status]
     answer["description"] = "; ".join(filter(None, [answer["description"], f"`{error.code}`: {error.title}"]))
-    answer["content"][PROBLEM_JSON].setdefault("examples", {})[error.code] = {"value": example_of(error)}
+    content = answer["content"].setdefault(PROBLEM_JSON, {"schema": {"$ref": _PROBLEM}})
+    content.setdefault("examples", {})[error.code] = {"value": example_of(error)}
 
 
 def example_of(error: type[AppError]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from uuid_utils.compat import uuid7
+
+from chassis.errors import AppError
 
 PROBLEM_JSON = "application/problem+json"
 CORRELATION_HEADER = "X-Request-ID"
@@ -18,6 +20,11 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, title: str, detail: str) -> None:
         super().__init__(detail)
         self.status, self.code, self.title, self.detail = status, code, title, detail
+
+    @classmethod
+    def by(cls, kind: type[AppError], detail: str) -> Self:
+        """A refusal of this kind."""
+        return cls(kind.status, kind.code, kind.title, detail)
 
 
 def problem_document(

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from chassis.connections import SLOWEST, Connection, Connections, Sender
+from chassis.errors import RequestTimeout
 from chassis.problems import Refused
 
 #: How many bytes of bodies a process holds at once; beyond it the longest one that still comes is refused.
@@ -46,7 +47,7 @@ class Bodies:
     async def _read_what_comes(self, length: int | None, receive: Receive, connection: Connection) -> bytes | None:
         begun = asyncio.get_running_loop().time()
         pieces = []
-        late = Refused(408, "request_timeout", "Request Timeout", "The body did not come in time.")
+        late = Refused.by(RequestTimeout, "The body did not come in time.")
         sender = Sender(asyncio.timeout_at(begun + self._time_for(length or 0)), late)
         self._connections.sending[connection] = sender
         try:

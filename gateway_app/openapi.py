@@ -20,7 +20,7 @@ from chassis.documents import (
     template,
     text_header,
 )
-from chassis.errors import Unavailable
+from chassis.errors import OF_THE_FRONT, Unavailable
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import add_refusal
 from gateway_app.errors import CircuitOpen, UpstreamBroken, UpstreamBusy, UpstreamDown, UpstreamTimeout
@@ -153,7 +153,10 @@ def _health(summary: str, answers: dict[str, str]) -> Document:
         status: {"description": description, "content": {"application/json": {"schema": states}}}
         for status, description in answers.items()
     }
-    return {"get": {"summary": summary, "tags": ["health"], "responses": responses}}
+    operation: Document = {"summary": summary, "tags": ["health"], "responses": responses}
+    for kind in OF_THE_FRONT:
+        add_refusal(operation, kind)
+    return {"get": operation}
 
 
 _HEALTH_TAG = {"name": "health", "description": "How the gateway and the services are"}

@@ -116,6 +116,17 @@ def test_every_operation_says_how_it_refuses(name: str, documents: dict[str, Any
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "public"])
+def test_every_operation_says_what_the_front_may_answer(
+    name: str, documents: dict[str, Any], public: dict[str, Any]
+) -> None:
+    for each, operation in operations({**documents, "public": public}[name]).items():
+        for status, code in ((408, "request_timeout"), (431, "headers_too_large"), (503, "overloaded")):
+            content = operation["responses"][str(status)]["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, each
+            assert content["examples"][code]["value"]["status"] == status, each
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "public"])
 def test_every_operation_has_an_id_of_its_own(name: str, documents: dict[str, Any], public: dict[str, Any]) -> None:
     document = {**documents, "public": public}[name]
     ids = [each["operationId"] for key, each in operations(document).items() if "/health" not in key]

@@ -205,7 +205,7 @@ def test_who_has_waited_alone_for_a_row_and_is_refused_then_hears_so(sessions: S
     def refuse(_session: object, numbers: Sequence[int], /, *, wait: bool) -> list[int | AppError | RowHeld]:
         return [Conflict("7 is taken") if wait else RowHeld() for _ in numbers]
 
-    commit: GroupCommit[int, int] = GroupCommit(sessions, refuse, lambda number: 1, most=5, most_waiting=4)  # type: ignore[arg-type]
+    commit: GroupCommit[int, int] = GroupCommit(sessions, refuse, lambda number: 1, most=5, few=Few(2, 4))  # type: ignore[arg-type]
     with pytest.raises(Conflict):
         commit(7)
 
