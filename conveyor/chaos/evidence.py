@@ -37,8 +37,7 @@ STORY = {
         "orders": "SELECT status, reason, needs_attention, delivery_status, delivery_version, version, idempotency_key,"
         " created_at, updated_at FROM orders WHERE id = :id",
         "items": "SELECT product_id, quantity, price FROM order_items WHERE order_id = :id ORDER BY id",
-        "saga": "SELECT kind, no, attempts, sends, sent_at, deadline, closed_at FROM order_sagas"
-        " WHERE order_id = :id",
+        "saga": "SELECT kind, no, attempts, sends, sent_at, deadline, closed_at FROM order_sagas WHERE order_id = :id",
         "event": "SELECT at, kind, number, from_status, to_status, actor, reason FROM order_events"
         " WHERE order_id = :id ORDER BY id",
         "quarantine": "SELECT message_id, task, state, reason, count, first_seen, last_seen FROM quarantine"

@@ -111,6 +111,9 @@ class Codec(click.ParamType[str]):
     show_default=True,
     help="An order that stands in the file twice, line for line: once, or added up.",
 )
+@click.option(
+    "--allow-lookalikes", is_flag=True, help="Take a SKU that differs from another's only in case, width or alphabet."
+)
 @click.pass_context
 def replay(
     context: click.Context,
@@ -131,6 +134,7 @@ def replay(
     dates: str | None,
     rules: str,
     repeats: str,
+    allow_lookalikes: bool,
 ) -> None:
     """Send an order book through the gateway and watch every order to its end.
 
@@ -172,6 +176,6 @@ def replay(
         titles[name] = (*titles.get(name, ()), title)
     answers = Answers(encoding, sheet, decimal, dates, source, titles, rules, repeats == "keep")
     options = replaying.Options(
-        file, run or file.name, concurrency, rate, limit, stock, rejects, patience, dry_run, answers
+        file, run or file.name, concurrency, rate, limit, stock, rejects, patience, dry_run, allow_lookalikes, answers
     )
     context.exit(replaying.replay(options, target()))

@@ -20,7 +20,7 @@ from conveyor.replay.line import LineReader
 from conveyor.replay.reading import Reading
 from conveyor.replay.rejected import as_written
 from conveyor.replay.settle import settle
-from conveyor.replay.store import Store
+from conveyor.replay.store import ABOVE, Store
 from conveyor.replay.survey import Survey
 from conveyor.tables.cells import text_of
 from conveyor.tables.dates import DateSurvey
@@ -105,7 +105,7 @@ def _table_book(source: BinaryIO, answers: Answers, store: Store, most_lines: in
     reader = LineReader(columns, survey.numbers.decide(answers.decimal), survey.order(by_uci), by_uci, most_units)
     said = decided.of_table(table, survey, answers, by_uci)
     for row in table.above:
-        store.reject(row.number, "above the header", row.text)
+        store.reject(row.number, ABOVE, row.text)
     reading = Reading(reader, table.header, store, separator=table.separator)
     reading.take_all(table.rows())
     said |= decided.of_reading(reading, columns)
@@ -117,7 +117,7 @@ def _json_book(source: BinaryIO, answers: Answers, store: Store, most_lines: int
     encoding = encoding_of(source, answers.encoding)
     reading = JsonReading(store, most_units)
     reading.take_all(as_written(lines_of(source, encoding.name)))
-    said = {"file": f"JSON lines in {encoding.name} ({encoding.why})", "format": "orders as POST /orders takes them"}
+    said = {"file": f"JSON lines in {encoding.said}", "format": "orders as POST /orders takes them"}
     if reading.unread:
         said["left alone"] = ", ".join(sorted(reading.unread)[:10])
     return _settled(encoding.name, Reject(0, "", ""), reading, said, store, answers, most_lines)

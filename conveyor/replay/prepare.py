@@ -17,6 +17,7 @@ from typing import Any, cast
 from conveyor.client import JSON, Gateway, Refused, key_of
 from conveyor.parallel import each, progress
 from conveyor.replay.book import Invoice, Product
+from conveyor.terminal import say
 
 #: Other runs sell on while the stock is set, so there may be less to take away than there was.
 TRIES = 3
@@ -42,7 +43,7 @@ class Preparation:
     """Brings about what one run needs.
 
     ``stock`` is what every product shall have, None for enough for the whole book; ``begun`` leaves the stock of
-    products that exist as it is.
+    products that exist as it is; ``allow_lookalikes`` takes a sku that people take for another one, with a warning.
     """
 
     gateway: Gateway
@@ -50,6 +51,7 @@ class Preparation:
     stock: int | None
     begun: bool
     concurrency: int
+    allow_lookalikes: bool = False
 
     def prepare(self, products: Mapping[str, Product], invoices: Iterable[Invoice]) -> Ids:
         """Create what is missing of a whole book's products, and of the customers of these invoices.
@@ -105,7 +107,14 @@ class Preparation:
             "stock_quantity": product.demand if self.stock is None else self.stock,
         }
         key = key_of("replay", self.run, "product", product.sku)
-        return self._post_or_find("/products", body, key, "sku")
+        try:
+            return self._post_or_find("/products", body, key, "sku")
+        except Refused as refusal:
+            if refusal.code != "sku_lookalike" or not self.allow_lookalikes:
+                raise
+            say(f"warning: {refusal.detail}", err=True)
+        key = key_of("replay", self.run, "lookalike", product.sku)
+        return self._post_or_find("/products", {**body, "allow_lookalikes": True}, key, "sku")
 
     def _set_stock(self, product: Product, found: JSON) -> None:
         for left in reversed(range(TRIES)):

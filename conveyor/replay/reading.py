@@ -73,12 +73,15 @@ class Reading:
 
     def take_all(self, rows: Iterable[Row]) -> None:
         """Read all rows below the header."""
-        for row in rows:
-            self.take(row)
+        coming = iter(rows)
+        row = next(coming, None)
+        while row is not None:
+            following = next(coming, None)
+            self._take(row, is_last=following is None)
+            row = following
         self.blocks.end()
 
-    def take(self, row: Row) -> None:
-        """Read one row."""
+    def _take(self, row: Row, *, is_last: bool) -> None:
         self.lines += 1
         width = len(self.header.cells)
         row = _fitted(row, width)
@@ -89,9 +92,9 @@ class Reading:
             self._lose("no order number: no order above")
             self._reject(row, "the header once more")
         else:
-            self._read(row)
+            self._read(row, is_last)
 
-    def _read(self, row: Row) -> None:
+    def _read(self, row: Row, is_last: bool) -> None:
         with suppress(NotAnOrderLine):  # why a row has no stock code to go by is said further below
             self._offer(row)
         try:
@@ -102,7 +105,7 @@ class Reading:
             return
         if number:
             self._above, self._before, self._head = number, "", row
-        elif self._is_total(row):
+        elif self._is_total(row, is_last):
             self._reject(row, "a row of totals")
             return
         elif not self._above:
@@ -151,14 +154,15 @@ class Reading:
         raw = None if row.raw is None else line_of(cells, self.separator)
         return Row(row.number, cells, raw)
 
-    def _is_total(self, row: Row) -> bool:
-        """Whether a row names nothing, or only words beside the sum of all that was ordered above it."""
-        if self.reader.text(row, "StockCode") or self.reader.text(row, "CustomerID"):
+    def _is_total(self, row: Row, is_last: bool) -> bool:
+        """Whether a row names nothing, or is the last, with one word beside the sum of all that was ordered above."""
+        sku, name = self.reader.text(row, "StockCode"), self.reader.text(row, "Description")
+        if self.reader.text(row, "CustomerID") or (sku and name):
             return False
-        if not self.reader.text(row, "Description"):
+        if not sku and not name:
             return True
-        quantity = self.reader.quantity_of(row)
-        return quantity is not None and self.lines > 2 and quantity == self._units
+        has_names = "Description" in self.reader.columns.at
+        return is_last and has_names and self.lines > 2 and self.reader.quantity_of(row) == self._units
 
     def _broken(self, row: Row, reason: str) -> None:
         """Whatever order a broken row was of, the rows without a number that follow may be of the same one."""

@@ -15,6 +15,7 @@ from conveyor.replay.opened import opened_book
 from conveyor.replay.prepare import Ids, Preparation, has_begun
 from conveyor.replay.rejects import write_rejects
 from conveyor.replay.send import NOT_TRIED, UNREACHABLE, Sender, Sent, Unsent
+from conveyor.replay.store import counted
 from conveyor.replay.wait import Ending, endings
 from conveyor.tables.errors import Uncertain
 from conveyor.terminal import say, say_paragraph
@@ -40,6 +41,7 @@ class Options:
     rejects: Path | None = None
     patience: float = 300.0
     dry_run: bool = False
+    allow_lookalikes: bool = False
     answers: Answers = field(default_factory=Answers)
 
 
@@ -85,7 +87,7 @@ def _through(gateway: Gateway, options: Options, book: OpenBook, orders: int) ->
     begun = has_begun(gateway, options.run, next(book.invoices(1)).customer)
     if begun:
         say(f"run {options.run} has begun before: stock is left as it is, and no order is made twice")
-    preparation = Preparation(gateway, options.run, options.stock, begun, options.concurrency)
+    preparation = Preparation(gateway, options.run, options.stock, begun, options.concurrency, options.allow_lookalikes)
     ids = preparation.prepare(book.products, book.invoices(options.limit))
     refused: list[Reject] = []
     sendable = without_refused(book.invoices(options.limit), ids, refused.append)
@@ -162,9 +164,9 @@ def _wait(gateway: Gateway, options: Options, sent: Sequence[Sent]) -> dict[str,
 def _of_the_run(options: Options, book: OpenBook, sending: int) -> Iterator[str]:
     period = f", {book.period[0]:%Y-%m-%d} to {book.period[1]:%Y-%m-%d}" if book.period else ""
     dropped = sum(book.reasons.values())
-    yield f"{options.file.name} ({book.encoding}): {book.lines:,} lines, {dropped:,} dropped{period}"
-    units = f"{book.units:,} units of {len(book.products):,} products"
-    yield f"{book.orders:,} orders, {units}; run {options.run} sends {sending:,} orders"
+    yield f"{options.file.name} ({book.encoding}): {counted(book.lines, 'line')}, {dropped:,} dropped{period}"
+    units = f"{counted(book.units, 'unit')} of {counted(len(book.products), 'product')}"
+    yield f"{counted(book.orders, 'order')}, {units}; run {options.run} sends {sending:,}"
 
 
 def _say_that_it_takes_long(file: Path) -> None:

@@ -14,6 +14,8 @@ from conveyor.tables.cells import Row
 
 #: KiB of the database that are kept in memory, and rows that are written at a time.
 CACHE, BUNDLE = 16_384, 500
+#: Why a line is rejected that stands above the header.
+ABOVE = "above the header"
 
 _TABLES = f"""
 PRAGMA journal_mode = OFF;
@@ -87,12 +89,13 @@ class Store:
         yield from self.execute("SELECT DISTINCT number, reason, raw FROM rejects ORDER BY number")
 
     def reasons(self) -> dict[str, int]:
-        """How many rows are dropped under which rule, the most frequent first: a reason up to its colon."""
+        """How many rows are dropped under which rule, the most frequent first: a reason up to its colon.
+
+        What stands above the header is no row of the table.
+        """
         rule = "CASE WHEN instr(reason, ': ') THEN substr(reason, 1, instr(reason, ': ') - 1) ELSE reason END"
-        counted = (
-            f"SELECT {rule} AS rule, COUNT(DISTINCT number) AS times FROM rejects GROUP BY rule ORDER BY times DESC"
-        )
-        return dict(self.execute(counted))
+        times = f"SELECT {rule} AS rule, COUNT(DISTINCT number) AS times FROM rejects WHERE reason <> ? "
+        return dict(self.execute(times + "GROUP BY rule ORDER BY times DESC", ABOVE))
 
     def _write(self) -> None:
         marks = ", ".join("?" * 13)

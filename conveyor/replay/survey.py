@@ -8,7 +8,7 @@ from conveyor.replay import uci
 from conveyor.replay.columns import Columns
 from conveyor.replay.formats import UCI
 from conveyor.replay.line import NO_CODE, LineReader
-from conveyor.tables.cells import NoCode, Row, code_of
+from conveyor.tables.cells import NoCode, Row, code_of, text_of
 from conveyor.tables.dates import MDY, DateSurvey
 from conveyor.tables.errors import Uncertain
 from conveyor.tables.numbers import NumberSurvey
@@ -75,8 +75,8 @@ class Survey:
             return  # a row of totals has words where orders have numbers
         try:
             invoice = code_of(reader.cell(row, "InvoiceNo"))
-        except NoCode as error:
-            self.other_invoice = str(error)
+        except NoCode:
+            self.other_invoice = text_of(reader.cell(row, "InvoiceNo"))
             return
         if invoice.lower() not in NO_CODE:
             self.invoices += 1

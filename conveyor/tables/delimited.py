@@ -124,6 +124,8 @@ def _open_ended(lines: list[str], separator: str, quote: str, width: int) -> tup
     The field goes on in the next lines only if that makes a record of the header's ``width`` and swallows no line
     that is a record by itself. Otherwise the quote is a stray one, and the line is read as it stands.
     """
+    if escaped := _escaped(lines[0], separator, quote, width):
+        return 1, escaped
     for taken in range(2, len(lines) + 1):
         alone = _fields([lines[taken - 1]], separator, quote)
         if alone is not None and len(alone) >= width:
@@ -132,6 +134,18 @@ def _open_ended(lines: list[str], separator: str, quote: str, width: int) -> tup
         if fields is not None and len(fields) == width:
             return taken, fields
     return 1, _leniently(lines[0], separator, quote)
+
+
+def _escaped(line: str, separator: str, quote: str, width: int) -> list[str] | None:
+    r"""The fields of a record whose quotes are escaped, as databases export them: ``"12\" ruler"``; None of another."""
+    if f"\\{quote}" not in line:
+        return None
+    try:
+        read = csv.reader([line], delimiter=separator, quotechar=quote, escapechar="\\", strict=True)
+        fields = next(read)
+    except (csv.Error, StopIteration):
+        return None
+    return fields if len(fields) == width else None
 
 
 def _leniently(line: str, separator: str, quote: str) -> list[str]:

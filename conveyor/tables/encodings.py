@@ -36,10 +36,15 @@ ESCAPES = (b"\x1b$", b"\x1b(", b"\x1b&", b"\x1b.")
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A codec by its name, and in a word why it is the one."""
+    """A codec by its name, and in a word why it is the one; UTF-8 needs no reason."""
 
     name: str
     why: str
+
+    @property
+    def said(self) -> str:
+        """For people: ``utf-16 (by its byte order mark)``."""
+        return f"{self.name} ({self.why})" if self.why else self.name
 
 
 def codec(name: str) -> str:
@@ -63,7 +68,7 @@ def encoding_of(file: BinaryIO, asked: str | None = None) -> Encoding:
         if found.name == "utf-8" and head.startswith(codecs.BOM_UTF8):
             found = Encoding("utf-8-sig", found.why)
     else:
-        found = _marked(head) or Encoding("utf-8", "every byte of it")
+        found = _marked(head) or Encoding("utf-8", "")
     wrong = _fault(file, found.name)
     if wrong and (asked or found.name != "utf-8"):
         raise Uncertain(f"not {found.name}, {found.why}: {wrong}. --encoding NAME says what it is")

@@ -73,7 +73,7 @@ class NumberSurvey:
             return NumberFormat(asked)
         if len(self.told) > 1:
             both = " and ".join(self.examples[each] for each in (POINT, COMMA))
-            raise Uncertain(f"two number formats: {both}. Say --decimal point or --decimal comma")
+            raise Uncertain(f"not certain in its numbers: {both}. Say --decimal point or --decimal comma")
         if self.told:
             return NumberFormat(next(iter(self.told)))
         if self.untold:

@@ -102,7 +102,7 @@ def _of_text(source: BinaryIO, is_header: IsHeader, asked: Asked, unwrap: Unwrap
     found = delimited.layout_of(lines(), is_header)
     if found is None:
         raise NoHeader("a text, and no line of it names the columns")
-    said = (f"text in {encoding.name} ({encoding.why})", found.said, _place(found.header, found.above))
+    said = (f"text in {encoding.said}", found.said, _place(found.header, found.above))
     return Table(
         Kind.TEXT,
         said,

@@ -107,9 +107,7 @@ def test_three_hundred_times_handed_back_is_nobodys_fault(pipeline: Pipeline, ou
     assert pipeline.ask("sales", "SELECT count(*) FROM quarantine") == [(0,)]
 
 
-def test_control_where_deliveries_are_counted_up_to_a_hundred_it_is_flagged(
-    pipeline: Pipeline, outlet: Outlet
-) -> None:
+def test_control_where_deliveries_are_counted_up_to_a_hundred_it_is_flagged(pipeline: Pipeline, outlet: Outlet) -> None:
     with Connection(pipeline.environment["CONVEYOR_BROKER_URL"]) as connection:
         connection.default_channel.queue_delete("inventory_check_queue")
         work_queue("inventory_check_queue", DELIVERY_LIMIT_BEFORE)(connection.default_channel).declare()

@@ -148,7 +148,7 @@ class TestNumbers:
         assert said(text, decimal="comma")["numbers"] == "decimal comma, as --decimal says"
 
     def test_two_formats_in_one_file_are_asked_for(self) -> None:
-        with pytest.raises(Uncertain, match=r"two number formats: 2\.55 in line 3 and 3,90 in line 2"):
+        with pytest.raises(Uncertain, match=r"not certain in its numbers: 2\.55 in line 3 and 3,90 in line 2"):
             book(self.semicolons("H1;K-1;Tau;2;02.03.2026;3,90;1;D", "H2;K-1;Tau;2;02.03.2026;2.55;1;D"))
 
     def test_several_currencies_are_refused(self) -> None:
@@ -197,11 +197,18 @@ class TestFollowers:
     def test_at_the_top_they_are_of_no_order(self) -> None:
         assert reasons(book(HEADER + row("") + row("8001"))) == [(2, "no order number: no order above")]
 
-    @pytest.mark.parametrize("total", [",,,6,,21.00,,", ",,Total,6,,21.00,,", "Total,,,6,,21.00,,", ",,,,,,,"])
+    @pytest.mark.parametrize(
+        "total", [",,,6,,21.00,,", ",,Total,6,,21.00,,", ",Sum,,6,,21.00,,", "Total,,,6,,21.00,,", ",,,,,,,"]
+    )
     def test_a_row_of_totals_is_no_line(self, total: str) -> None:
         read = book(HEADER + row("8001", quantity="2") + row("8002", "TRAY", "4") + total + "\n")
         assert lines(read) == [("8001", "MUG", 2), ("8002", "TRAY", 4)]
         assert len(read.rejects) == 1
+
+    def test_a_row_that_happens_to_be_the_sum_so_far_is_a_line(self) -> None:
+        titles = "Name,Lineitem name,Lineitem quantity,Lineitem price,Lineitem sku\n"
+        read = book(titles + "#1,Cup,1,2.00,\n,Pot,1,3.00,\n,Lid,2,1.00,\n#2,Jug,1,9.00,\n")
+        assert len(lines(read)) == 4
 
 
 class TestNumbersOfOrders:

@@ -198,6 +198,22 @@ def test_a_product_that_the_gateway_refuses_takes_only_its_own_lines_along(gatew
     assert "7,the gateway refused the customer or product" in (book.parent / "orders.rejects.csv").read_text()
 
 
+def test_a_sku_that_looks_like_another_is_refused_or_taken_with_a_warning(gateway, run, book, tmp_path) -> None:
+    make = gateway._make_product
+
+    def strict(asked):
+        if asked["sku"] == "MUG" and not asked.get("allow_lookalikes"):
+            return 409, {"code": "sku_lookalike", "detail": "MUG looks like the SKU mug"}
+        return make(asked)
+
+    gateway._make_product = strict
+    assert count(run(book, "--run", "one"), "sent") == "1"
+    assert "MUG looks like the SKU mug" in (tmp_path / "orders.rejects.csv").read_text()
+    result = run(book, "--run", "two", "--allow-lookalikes")
+    assert count(result, "sent") == "3"
+    assert "warning: MUG looks like the SKU mug" in result.output
+
+
 def test_an_invoice_that_has_changed_since_is_not_sent_under_its_old_key(gateway, run, book) -> None:
     run(book)
     book.write_text(HEADER + LINES.replace("Stone mug,4", "Stone mug,5"))

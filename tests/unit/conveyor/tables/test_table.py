@@ -76,6 +76,13 @@ def test_a_stray_quote_swallows_no_line() -> None:
     assert cells(table('number,sku,name\n1,A,"Cup\n1,B,Pot\n1,C,Lid"\n'))[1:] == [("1", "B", "Pot"), ("1", "C", 'Lid"')]
 
 
+def test_quotes_that_a_database_has_escaped_are_quotes() -> None:
+    assert cells(table('number,sku,name\n1,A,"12\\" ruler, long"\n1,B,Pot\n')) == [
+        ("1", "A", '12" ruler, long'),
+        ("1", "B", "Pot"),
+    ]
+
+
 def test_a_table_that_is_another_one_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.csv"
     file.write_text("a,b\n1,2\n")
