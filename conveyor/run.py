@@ -137,6 +137,8 @@ class _Run:
         ended = end_left_behind(self._state, keep=self._servers.records())
         if ended:
             say(f"Ended what an earlier run left behind: {', '.join(ended)}")
+        if moved := self._servers.set_old_data_aside():
+            say(moved)
         require_all(self._settings, {port for each in self._servers.all() for port in each.ports()})
 
     def _save(self) -> None:

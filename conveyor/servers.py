@@ -8,10 +8,10 @@ from pathlib import Path
 from chassis.settings import Settings
 from conveyor import SERVICES
 from conveyor.children import DATABASES, url_of
-from conveyor.embedded import apt, rabbitmq, rabbitmq_tree
+from conveyor.embedded import apt, rabbitmq, rabbitmq_tree, rabbitmq_upgrade
 from conveyor.embedded.apt import Apt
 from conveyor.embedded.postgres import Postgres
-from conveyor.embedded.processes import RECORD
+from conveyor.embedded.processes import RECORD, Process
 from conveyor.embedded.rabbitmq import RabbitMQ
 from conveyor.embedded.server import Server
 from conveyor.embedded.valkey import BROKER, Valkey
@@ -67,6 +67,14 @@ class Servers:
         for each in ("gateway", *SERVICES):
             found[f"{each}_url"] = url_of(settings.host, getattr(settings, f"{each}_port"))
         return replace(settings, **found)  # type: ignore[arg-type]
+
+    def set_old_data_aside(self) -> str | None:
+        """What to tell people where the broker's data is of a RabbitMQ that this one cannot go on with: it is moved."""
+        if not isinstance(self.broker, RabbitMQ):
+            return None
+        if Process.recorded(self.broker.directory / f"rabbitmq{RECORD}") is not None:
+            return None  # a node of an earlier run is at work on it, and is taken over
+        return rabbitmq_upgrade.set_aside(self.broker.directory / "data", rabbitmq.scripts())
 
     def management_url(self) -> str:
         """RabbitMQ's API, with its password; empty where its RabbitMQ is not ours."""

@@ -5,7 +5,6 @@ import re
 import subprocess
 from contextlib import closing
 
-import psycopg2
 from sqlalchemy import make_url
 
 from chassis.errors import ConveyorError
@@ -13,6 +12,7 @@ from conveyor.bench import cpu
 from conveyor.bench.naive import baseline
 from conveyor.bench.run import Bench, Document, NotMeasured
 from conveyor.bench.servers import Servers
+from conveyor.bench.sql import connect
 from conveyor.embedded.postgres import binaries
 
 DATABASE = "naive_limit"
@@ -51,7 +51,7 @@ def ceiling(bench: Bench) -> Document:
 
 def _run_script(url: str, sql: str) -> int:
     """Run SQL, and return the number that it ends with, if it does."""
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+    with closing(connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(sql)
         row = cursor.fetchone() if cursor.description else None
         return int(row[0]) if row else 0

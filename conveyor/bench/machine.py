@@ -102,9 +102,9 @@ def _broker(settings: Settings) -> str:
     url = settings.require("broker_url")
     if is_stand_in(url):
         return _cache(url)
-    from kombu import Connection
+    from celeryconfig import connection_to
 
-    with Connection(url, connect_timeout=5) as connection:
+    with connection_to(url) as connection:
         connection.connect()
         told = connection.connection.server_properties
         return f"{told['product']} {told['version']}"

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-import psycopg2
 import urllib3
 
 from chassis.errors import ConveyorError
@@ -20,6 +19,7 @@ from conveyor.bench.pipeline import Pipeline
 from conveyor.bench.run import PLACED, WARM_UP, Bench, Document, NotMeasured, wrong_statuses
 from conveyor.bench.servers import Servers
 from conveyor.bench.shop import ordinary
+from conveyor.bench.sql import connect
 from conveyor.embedded.ports import free_ports
 from conveyor.embedded.processes import inherited, tail
 from conveyor.replay.book import Book
@@ -64,7 +64,7 @@ def _told(measured: Measured, count: int) -> Document:
 
 def _stock(inventory: str, read: Book, ids: Mapping[str, str]) -> None:
     rows = [(ids[sku], each.name, each.price, 2 * each.demand) for sku, each in read.products.items()]
-    with closing(psycopg2.connect(inventory)) as connection, connection, connection.cursor() as cursor:
+    with closing(connect(inventory)) as connection, connection, connection.cursor() as cursor:
         cursor.executemany("INSERT INTO products VALUES (%s, %s, %s, %s, 'active')", rows)
 
 

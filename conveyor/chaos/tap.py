@@ -15,7 +15,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue, binding
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from celeryconfig import EXCHANGE
+from celeryconfig import EXCHANGE, connection_to
 from conveyor.broker import work_queues
 
 #: What a broker that is away, or goes away, raises.
@@ -93,7 +93,7 @@ class Tap:
                 self._stopping.wait(POLL)
 
     def _hear(self) -> None:
-        with Connection(self._url, connect_timeout=3, heartbeat=0) as connection:
+        with connection_to(self._url, connect_timeout=3) as connection:
             exchange = Exchange(EXCHANGE.name, type=EXCHANGE.type, durable=True)
             # By name: in the stand-in nobody who publishes knows that the exchange has patterns.
             bindings = [binding(exchange, routing_key=name) for name in work_queues()]

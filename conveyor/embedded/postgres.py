@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg2
 
+from chassis.sockets import POSTGRESQL
 from conveyor.embedded.processes import EmbeddedError, inherited, password
 from conveyor.embedded.server import Server
 
@@ -83,7 +84,7 @@ class Postgres(Server):
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run one statement as the superuser, in no transaction, and return its rows."""
-        connection = psycopg2.connect(self.url(database), connect_timeout=5)
+        connection = psycopg2.connect(self.url(database), connect_timeout=5, **POSTGRESQL)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -94,9 +94,15 @@ def connections(stack: Stack, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def silent(port: int) -> Iterator[None]:
-    """Every packet to or from the server on this port is lost."""
-    rules = [["INPUT", "-p", "tcp", way, str(port), "-j", "DROP"] for way in ("--dport", "--sport")]
+def silent(port: int, only: Iterable[str] = ()) -> Iterator[None]:
+    """Every packet to or from the server on this port is lost; of ``only`` some connections, by our own ports."""
+    ways = [("--dport", "--sport"), ("--sport", "--dport")]
+    ours = [[ours_] for ours_ in only] or [[]]
+    rules = [
+        ["INPUT", "-p", "tcp", theirs, str(port), *(arg for each in which for arg in (mine, each)), "-j", "DROP"]
+        for which in ours
+        for theirs, mine in ways
+    ]
     for rule in rules:
         subprocess.run(["iptables", "-A", *rule], check=True)
     try:
@@ -145,6 +151,39 @@ def fault_of_a_long_statement(url: str) -> Fault | None:
     except DBAPIError as error:
         return fault_of(error)
     return None
+
+
+#: Seconds after which everything has to be as before where new connections are served at once.
+BACK_WITHIN = 30.0
+#: Seconds for which a service may call itself ready though it answers no request: a request waits before it is refused.
+CREDULOUS = 15.0
+
+
+@pytest.mark.timeout(300)
+def test_postgresql_when_only_the_connections_that_are_there_die(stack: Stack, postgres: Postgres) -> None:
+    for _ in range(8):  # several connections of each pool
+        stack.read_delivery(stack.order())
+    sales = stack.pipeline.environment["CONVEYOR_SALES_URL"]
+    dead = connections(stack, postgres.port)
+    began = time.monotonic()
+    taken: list[Any] = []
+    refused: list[float] = []
+    believed: list[float] = []
+    with silent(postgres.port, dead):
+        while len(taken) < 5:
+            passed = time.monotonic() - began
+            assert passed < BACK_WITHIN, (refused, believed)
+            try:
+                taken.append(stack.order(wait=0))
+            except (AssertionError, urllib3.exceptions.HTTPError):
+                refused.append(passed)
+                if stack.http.request("GET", f"{sales}/health/ready").status == 200:
+                    believed.append(passed)
+        left = BACK_WITHIN - (time.monotonic() - began)
+        stack.pipeline.wait_for([UUID(each["id"]) for each in taken], left, Pending_Shipment=5)
+        print({"refused at": refused, "ready all the same at": believed, "all well after": time.monotonic() - began})
+    assert not believed or believed[-1] < CREDULOUS
+    assert stack.pipeline.flagged([UUID(each["id"]) for each in taken]) == 0
 
 
 @pytest.mark.timeout(300)
