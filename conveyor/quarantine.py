@@ -18,7 +18,7 @@ from conveyor.ranges import WholeRange
 from conveyor.target import join, target
 from conveyor.terminal import say, say_json
 from conveyor.words import Actor, Words
-from sales import faults, queries
+from sales import faults, quarantined
 from sales.errors import AlreadySettled, MessageNotFound, NotReplayable
 
 #: What ``list`` shows of a message, and how wide.
@@ -73,7 +73,7 @@ def list_(settled: bool, limit: int, order_id: UUID | None, as_json: bool) -> No
       conveyor quarantine list --order 0192f0c1-7a5e-7c3a-9d44-0d6f3f1b2a10
     """
     with asking(_sessions()) as session:
-        rows = queries.quarantined(session, settled=settled, limit=limit, order_id=order_id)
+        rows = quarantined.quarantined(session, settled=settled, limit=limit, order_id=order_id)
     if as_json:
         say_json(rows)
     elif rows:
@@ -92,7 +92,7 @@ def show(message_id: str, as_json: bool) -> None:
       conveyor quarantine show 0192f0c2-1b7e-7d11-8c55-5d2e9b8f7a01
     """
     with asking(_sessions()) as session:
-        found = queries.message_in_full(session, message_id)
+        found = quarantined.message_in_full(session, message_id)
     actions = [dict(each._mapping) for each in found.pop("actions")]
     if as_json:
         say_json({**found, "actions": actions})
@@ -164,7 +164,7 @@ def _each(
         try:
             with asking(sessions) as session:
                 settled = settle(session, message_id)
-                now = queries.message_in_full(session, message_id)
+                now = quarantined.message_in_full(session, message_id)
         except (MessageNotFound, NotReplayable, AlreadySettled) as error:
             say(str(error), err=True)
             refused = True
@@ -181,7 +181,7 @@ def _each(
 
 def _waiting(sessions: sessionmaker[Session]) -> list[str]:
     with asking(sessions) as session:
-        return queries.waiting_messages(session)
+        return quarantined.waiting_messages(session)
 
 
 def _sessions() -> sessionmaker[Session]:

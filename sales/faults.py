@@ -19,7 +19,7 @@ from sales.attention import SENTENCES, Cause, scanned_unseen
 from sales.errors import AlreadySettled, NotReplayable
 from sales.messages import DeadLetter, Fault, FaultRecorded
 from sales.models import lock_orders, orders, put_before_people, quarantine, quarantine_actions
-from sales.queries import orders_of, quarantined_message, readable_id, waiting_about
+from sales.quarantined import orders_of, quarantined_message, readable_id, waiting_about
 from sales.timeline import Event, Kind, add_events, last_number, saga_of, saga_sent_again
 
 

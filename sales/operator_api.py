@@ -15,7 +15,7 @@ from chassis.documents import IF_MATCH
 from chassis.errors import Stale
 from chassis.openapi import refuses
 from chassis.web import correlation_id, database
-from sales import faults, operator_schemas, queries, schemas, service
+from sales import faults, operator_schemas, quarantined, schemas, service
 from sales.errors import (
     AlreadySettled,
     IllegalTransition,
@@ -42,7 +42,7 @@ Answer = tuple[Any, int, dict[str, str]]
 def list_quarantine(filters: Mapping[str, Any]) -> Any:
     """Messages that nobody could work on, last seen first"""
     with transaction(database()) as session:
-        return queries.list_quarantine(session, filters)
+        return quarantined.list_quarantine(session, filters)
 
 
 @blueprint.get(_MESSAGE)
@@ -51,7 +51,7 @@ def list_quarantine(filters: Mapping[str, Any]) -> Any:
 def show_message(message_id: str) -> Any:
     """A message that nobody could work on, whole"""
     with transaction(database()) as session:
-        return queries.message_in_full(session, message_id)
+        return quarantined.message_in_full(session, message_id)
 
 
 @blueprint.post(f"{_MESSAGE}/replay")
@@ -67,7 +67,7 @@ def replay_message(by: Mapping[str, str], message_id: str) -> Any:
 
     def replay(session: Session) -> Any:
         faults.replay_message(session, message_id, by["actor"])
-        return queries.message_in_full(session, message_id)
+        return quarantined.message_in_full(session, message_id)
 
     return changing(replay)
 
@@ -85,7 +85,7 @@ def drop_message(why: Mapping[str, str], message_id: str) -> Any:
 
     def drop(session: Session) -> Any:
         faults.drop_message(session, message_id, why["actor"], why["reason"])
-        return queries.message_in_full(session, message_id)
+        return quarantined.message_in_full(session, message_id)
 
     return changing(drop)
 

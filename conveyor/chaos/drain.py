@@ -18,7 +18,7 @@ from conveyor.databases import DatabaseDown, Databases, asking
 from conveyor.embedded.processes import EmbeddedError
 from conveyor.embedded.rabbitmq import VHOST
 from conveyor.embedded.valkey import Valkey
-from sales import faults, queries, service
+from sales import faults, quarantined, service
 from sales.errors import AlreadySettled, NothingToResume, NotReplayable
 
 #: Seconds until everything is well, and until nothing is under way.
@@ -98,7 +98,7 @@ def attend(sessions: sessionmaker[Session], say: Say) -> Settled:
 def _replay_all(sessions: sessionmaker[Session], say: Say) -> int:
     """As `conveyor quarantine replay --all` does; how many were sent again."""
     with asking(sessions) as session:
-        waiting = queries.waiting_messages(session)
+        waiting = quarantined.waiting_messages(session)
     done = 0
     for message_id in waiting:
         try:

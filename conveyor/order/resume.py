@@ -9,7 +9,7 @@ from conveyor.databases import asking
 from conveyor.target import target
 from conveyor.terminal import say
 from conveyor.words import Actor, Words
-from sales import queries, service
+from sales import quarantined, service
 
 
 @click.command(short_help="Let an order that needed attention go on.")
@@ -29,7 +29,7 @@ def resume(order_id: UUID, reason: str | None, actor: str) -> None:
     """
     with asking(open_database("sales", target())) as session:
         order = service.resume(session, order_id, actor, reason)
-        waits = queries.waiting_about(session, order_id)
+        waits = quarantined.waiting_about(session, order_id)
     say(f"{order_id}: resumed; it is {order['status']}")
     if waits is not None:
         say(f"A message about it still waits: conveyor quarantine show {waits.message_id}")

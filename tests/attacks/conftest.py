@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from tests.attacks.neighbour import Neighbour
-from tests.e2e.shop import Shop
+from tests.e2e.shop import Shop, shop_of
 from tests.e2e.stack import PYTHON, ROOT, Stack, until
 
 #: Others' p99 while an attack lasts, in milliseconds.
@@ -40,8 +39,8 @@ def stack(running: Stack) -> Stack:
 
 @pytest.fixture
 def shop(stack: Stack) -> Iterator[Shop]:
-    with urllib3.PoolManager(maxsize=64, timeout=urllib3.Timeout(connect=5, read=60)) as pool:
-        yield Shop(stack, pool)
+    with shop_of(stack) as shop:
+        yield shop
 
 
 class Attacker:

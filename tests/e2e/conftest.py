@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-import urllib3
 
-from tests.e2e.shop import Shop
+from tests.e2e.shop import Shop, shop_of
 from tests.e2e.stack import Stack, until
 
 
@@ -45,5 +44,5 @@ def stack(request: pytest.FixtureRequest) -> Stack:
 @pytest.fixture
 def shop(stack: Stack) -> Iterator[Shop]:
     """A customer of the stack's."""
-    with urllib3.PoolManager(maxsize=64, timeout=urllib3.Timeout(connect=5, read=60)) as pool:
-        yield Shop(stack, pool)
+    with shop_of(stack) as shop:
+        yield shop

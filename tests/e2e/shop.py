@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +29,13 @@ class Answer:
     @property
     def replayed(self) -> bool:
         return self.headers.get("Idempotent-Replayed") == "true"
+
+
+@contextmanager
+def shop_of(stack: Stack) -> Iterator["Shop"]:
+    """A customer of this stack, with connections of its own."""
+    with urllib3.PoolManager(maxsize=64, timeout=urllib3.Timeout(connect=5, read=60)) as pool:
+        yield Shop(stack, pool)
 
 
 class Shop:

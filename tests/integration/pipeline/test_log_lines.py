@@ -2,17 +2,13 @@
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
-from sqlalchemy.orm import Session, sessionmaker
 
 from conveyor.embedded.ports import free_port
 from conveyor.embedded.rabbitmq import RabbitMQ
-from conveyor.embedded.valkey import Valkey
 from tests.integration.pipeline.processes import Pipeline, wait_until
 
 pytestmark = pytest.mark.rabbitmq
@@ -41,28 +37,13 @@ relay.run_relay = warn_and_run
 
 
 @pytest.fixture
-def pipeline(
-    sales_sessions: sessionmaker[Session],
-    inventory_sessions: sessionmaker[Session],
-    delivery_sessions: sessionmaker[Session],
-    broker: str,
-    valkey: Valkey,
-    tmp_path: Path,
-) -> Iterator[Pipeline]:
-    sessions = {"sales": sales_sessions, "inventory": inventory_sessions, "delivery": delivery_sessions}
+def variables() -> dict[str, str]:
+    """Logs as machines read them, and a port for each web process."""
     ports = {f"CONVEYOR_{each.upper()}_PORT": str(free_port()) for each in (*SERVICES, "gateway", "flower")}
     urls = {name.replace("_PORT", "_URL"): f"http://127.0.0.1:{port}" for name, port in ports.items()}
     del urls["CONVEYOR_FLOWER_URL"]
-    environment = {
-        "CONVEYOR_BROKER_URL": broker,
-        "CONVEYOR_REDIS_URL": valkey.url(),
-        "CONVEYOR_LOG_FORMAT": "json",
-        "CONVEYOR_LOG_LEVEL": "INFO",
-        "PYTHONWARNINGS": "default",
-    }
-    made = Pipeline(sessions, {**environment, **ports, **urls}, tmp_path)
-    yield made
-    made.stop()
+    said = {"CONVEYOR_LOG_FORMAT": "json", "CONVEYOR_LOG_LEVEL": "INFO", "PYTHONWARNINGS": "default"}
+    return {**said, **ports, **urls}
 
 
 def lines(pipeline: Pipeline, name: str) -> list[dict[str, Any]]:

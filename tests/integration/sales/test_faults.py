@@ -10,7 +10,7 @@ from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
-from sales import faults, queries, service
+from sales import faults, quarantined, service
 from sales.attention import SENTENCES, Cause
 from sales.messages import DeadLetter, Fault
 from sales.status import ENDED
@@ -73,9 +73,9 @@ def everything_shown(shop: Shop, order: dict[str, Any]) -> str:
     listed = shop.http.get("/orders", query_string={"needs_attention": "true", "limit": 100})
     events, messages = shop.http.get(f"/orders/{order['id']}/events"), shop.http.get("/quarantine")
     with transaction(shop.sessions) as session:
-        quarantined = queries.quarantined(session, settled=True, limit=1000)
+        rows = quarantined.quarantined(session, settled=True, limit=1000)
     answers = (shop.http.get(f"/orders/{order['id']}"), listed, events, messages)
-    return "\n".join([*(each.text.replace(shop.customer["address"], "HOME", 1) for each in answers), str(quarantined)])
+    return "\n".join([*(each.text.replace(shop.customer["address"], "HOME", 1) for each in answers), str(rows)])
 
 
 def test_what_a_worker_of_the_release_before_tells_of_a_fault_is_kept_without_its_values(shop: Shop) -> None:
@@ -269,7 +269,7 @@ class TestTheFlag:
         assert [each["code"] for each in told] == ["dead_lettered", "dead_lettered"]
         assert [each["next"].split()[:3] for each in told] == [["conveyor", "quarantine", "list"]] * 2
         with transaction(shop.sessions) as session:
-            about_it = queries.quarantined(session, settled=False, limit=10, order_id=UUID(order["id"]))
+            about_it = quarantined.quarantined(session, settled=False, limit=10, order_id=UUID(order["id"]))
             assert [each["message_id"] for each in about_it] == [letter.message_id]
             assert faults.replay_message(session, letter.message_id, "ada")
         assert [shop.order(each)["needs_attention"] for each in (order, other)] == [False, False]

@@ -8,6 +8,7 @@ POST /orders/<uuid:order_id>/cancel, GET /orders/<uuid:order_id>/events, POST /c
 GET /customers/<uuid:customer_id>, GET /customers, GET /products, GET /products/<uuid:product_id>, POST /products,
 PATCH /products/<uuid:product_id>, POST /products/<uuid:product_id>/stock, GET /products/<uuid:product_id>/movements,
 POST /check-availability, GET /deliveries, GET /deliveries/<serial_or_uuid:delivery_id>,
+GET /deliveries/<serial_or_uuid:delivery_id>/events,
 GET /deliveries/order/<uuid:order_id>, PATCH /deliveries/<serial_or_uuid:delivery_id>/status
 """
 
