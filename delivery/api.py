@@ -13,7 +13,8 @@ from chassis.documents import IF_MATCH, REPLAYED, text_header
 from chassis.errors import Stale
 from chassis.group_commit import GroupCommit
 from chassis.openapi import refuses
-from chassis.web import correlation_id, database
+from chassis.refusing import correlation_id
+from chassis.web import database
 from delivery import queries, schemas, service
 from delivery.errors import CancelTheOrder, DeliveryCancelled, DeliveryExists, DeliveryNotFound, IllegalTransition
 from delivery.models import DeliveryId

@@ -11,7 +11,8 @@ from chassis.answers import Finished
 from chassis.conditions import PRECONDITIONS, conditional
 from chassis.problems import CORRELATION_HEADER
 from chassis.readiness import OK, Check, Readiness
-from chassis.web import DIGEST_HEADER, caller, correlation_id, idempotency_key, request_digest
+from chassis.refusing import correlation_id
+from chassis.web import DIGEST_HEADER, caller, idempotency_key, request_digest
 from gateway_app.idempotency import Keys
 from gateway_app.routes import ROUTES, Route
 from gateway_app.upstream import Answer, Request, Upstream

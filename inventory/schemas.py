@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 
 from chassis.fields import Body, Code, Count, Flag, Id, Money, Several, Text, Typed, WholeNumber
 from chassis.paging import LARGEST_PAGE
-from chassis.web import current_settings
+from chassis.refusing import current_settings
 from inventory.messages import Line
 from inventory.queries import SORTS
 from inventory.status import MovementType, ProductStatus

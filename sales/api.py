@@ -18,7 +18,8 @@ from chassis.group_commit import GroupCommit
 from chassis.idempotency import IdempotencyKeyReused
 from chassis.openapi import refuses
 from chassis.reading import ReadTogether
-from chassis.web import correlation_id, database, request_key
+from chassis.refusing import correlation_id
+from chassis.web import database, request_key
 from sales import queries, schemas, service
 from sales.errors import (
     CustomerNotFound,

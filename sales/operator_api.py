@@ -14,7 +14,8 @@ from chassis.database import transaction
 from chassis.documents import IF_MATCH
 from chassis.errors import Stale
 from chassis.openapi import refuses
-from chassis.web import correlation_id, database
+from chassis.refusing import correlation_id
+from chassis.web import database
 from sales import faults, operator_schemas, quarantined, schemas, service
 from sales.errors import (
     AlreadySettled,

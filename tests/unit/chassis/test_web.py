@@ -10,8 +10,9 @@ from marshmallow import Schema, fields
 from chassis.blueprints import Blueprint
 from chassis.conditions import check_version, conditional, etag
 from chassis.errors import Conflict, NotFound
+from chassis.refusing import correlation_id
 from chassis.settings import Settings
-from chassis.web import correlation_id, create_base_app, request_digest, request_key
+from chassis.web import create_base_app, request_digest, request_key
 
 
 class Lamp(Schema):
