@@ -10,8 +10,7 @@ from conveyor.replay import run as replaying
 from conveyor.replay.answers import Answers
 from conveyor.replay.formats import FIELDS, FORMATS
 from conveyor.tables.dates import DMY, MDY, YMD
-from conveyor.tables.encodings import codec
-from conveyor.tables.numbers import COMMA, POINT
+from conveyor.tables.options import Decimal, DryRun, Encoding
 from conveyor.target import target
 from conveyor.words import Words
 
@@ -28,19 +27,6 @@ class Mapped(click.ParamType[tuple[str, str]]):
         if field is None or not title.strip():
             self.fail(f"{value!r} is not FIELD=TITLE with one of the fields {', '.join(FIELDS)}.", param, ctx)
         return field, title.strip()
-
-
-class Codec(click.ParamType[str]):
-    """An encoding that Python knows."""
-
-    name = "NAME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Its name, as Python spells it. Fails the command where it is none."""
-        try:
-            return codec(str(value))
-        except LookupError:
-            self.fail(f"{value!r} is no encoding of texts, as cp1252, iso8859-2 and cp932 are.", param, ctx)
 
 
 @click.command(short_help="Send an order book through the gateway and watch every order to its end.")
@@ -72,7 +58,7 @@ class Codec(click.ParamType[str]):
     type=NumberRange(min=0),
     help="Give up when no order has ended, or the gateway has been away, for so long.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what is in the file and what is decided about it; send nothing.")
+@DryRun
 @click.option(
     "--format",
     "source",
@@ -89,11 +75,11 @@ class Codec(click.ParamType[str]):
     metavar="FIELD=TITLE",
     help="The column of a field, as StockCode=sku, or StockCode=#4. A second one for StockCode stands in.",
 )
-@click.option("--encoding", type=Codec(), metavar="NAME", help="The file's encoding.  [default: UTF-8, or its mark]")
-@click.option("--sheet", metavar="NAME", help="The sheet of a workbook.  [default: the one with an order book]")
+@Encoding
 @click.option(
-    "--decimal", type=click.Choice([POINT, COMMA]), help="The decimal sign.  [default: found from all numbers]"
+    "--sheet", type=Words(), metavar="NAME", help="The sheet of a workbook.  [default: the one with an order book]"
 )
+@Decimal
 @click.option(
     "--dates", type=click.Choice([DMY, MDY, YMD]), help="The order of a date.  [default: found from all dates]"
 )

@@ -4,7 +4,6 @@ A row is dropped for what makes it none: its quantity, its price, its columns. W
 film may be called Lost, and a size S. What the tills of one shop mean by them is in ``uci``, for its files only.
 """
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -27,11 +26,6 @@ NO_CODE = NOTHING - {"na"}
 LARGEST_PRICE = Decimal("9999999999.99")
 LONGEST_CODE = 64
 LONGEST_NAME = 200
-
-_NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)", re.ASCII)
-#: Thousands apart, in groups of three: what is grouped otherwise may be meant otherwise.
-_GROUPED = re.compile(r"-?[1-9]\d{0,2}((,\d{3})+(\.\d*)?|(\.\d{3})+,\d+)", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +231,3 @@ def moments_of(cell: Cell, dates: str | None) -> tuple[float | None, float | Non
 
 def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else (moment - datetime(1970, 1, 1)).total_seconds()
-
-
-def amount(text: str) -> Decimal | None:
-    """A number as people write it: ``2.55``, ``1,250.00``, ``1.250,00``, ``2,55``, ``£2.55``. None where it is none."""
-    text = text.strip().lstrip("£$€").strip()
-    if "," in text and not (_GROUPED.fullmatch(text) or _DECIMAL_COMMA.fullmatch(text)):
-        return None
-    if "." in text and "," in text:
-        thousands, decimal = (",", ".") if text.rfind(".") > text.rfind(",") else (".", ",")
-        text = text.replace(thousands, "").replace(decimal, ".")
-    else:
-        text = text.replace(",", "." if _DECIMAL_COMMA.fullmatch(text) else "")
-    return Decimal(text) if len(text) <= 25 and _NUMBER.fullmatch(text) else None

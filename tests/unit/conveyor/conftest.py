@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from chassis.lookalikes import look_alike
+
 AT = "2026-01-02T03:04:{:09.6f}+00:00"
 
 
@@ -105,6 +107,10 @@ class FakeGateway(ThreadingHTTPServer):
             }
         if any(each["sku"] == asked["sku"] for each in self.products.values()):
             return 409, {"code": "sku_taken", "detail": "another product has this SKU"}
+        allowed = asked.pop("allow_lookalikes", False)
+        alike = [each["sku"] for each in self.products.values() if look_alike(each["sku"], asked["sku"])]
+        if alike and not allowed:
+            return 409, {"code": "sku_lookalike", "detail": f"The SKU {asked['sku']} looks like {alike[0]}."}
         made = {"stock_quantity": 0, **asked, "id": f"product-{len(self.products) + 1}"}
         self.products[made["id"]] = made
         return 201, dict(made)

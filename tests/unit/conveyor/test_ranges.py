@@ -1,6 +1,5 @@
 """Numbers typed at the command line, which are written as everywhere."""
 
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -8,7 +7,6 @@ import pytest
 
 from conveyor.cli import cli
 from conveyor.ranges import NumberRange, WholeRange
-from conveyor.replay.line import amount
 from conveyor.shop.naming import Item, Price
 
 #: Numbers to Python, and not to us.
@@ -53,23 +51,3 @@ def test_no_option_takes_numbers_as_python_reads_them() -> None:
     kinds = {type(each.type) for command in every_command(cli) for each in command.params}
     assert WholeRange in kinds
     assert not kinds & {click.IntRange, click.FloatRange, type(click.INT), type(click.FLOAT)}
-
-
-@pytest.mark.parametrize(
-    ("text", "read"),
-    [
-        *[
-            ("1,250.00", "1250.00"),
-            ("1.250,00", "1250.00"),
-            ("1,250", "1250"),
-            ("1,250,000.5", "1250000.5"),
-            ("2,55", "2.55"),
-        ],
-        *[
-            (each, None)
-            for each in ("1,2,3", "2,5000", "1,,2", "1,25,000", "1,000,00", "0,005", ",5", "1_000", "\uff15")
-        ],
-    ],
-)
-def test_a_spreadsheets_number_is_grouped_by_threes_or_is_none(text: str, read: str | None) -> None:
-    assert amount(text) == (None if read is None else Decimal(read))
