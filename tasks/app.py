@@ -96,6 +96,14 @@ app.steps["consumer"].add(EventsTogether)
 app.steps["consumer"].add("tasks.intake:Intake")  # by name: only workers load it
 
 
+@signals.celeryd_init.connect(weak=False)
+def _say_lines_only(instance: Any, **_signal: Any) -> None:
+    """Celery's own command line has a banner, which would be the only lines of a worker that are not logs, and warns
+    before it asks for logs to be set up."""
+    configure_logs(settings(), "worker")
+    instance.quiet = True
+
+
 @signals.setup_logging.connect(weak=False)
 def _configure_logs(**_signal: Any) -> None:
     configure_logs(settings(), "worker")

@@ -141,3 +141,16 @@ def _answers(port: str, path: str) -> int:
             return pool.request("GET", f"http://127.0.0.1:{port}{path}").status
         except urllib3.exceptions.HTTPError:
             return 0
+
+
+def test_celerys_own_command_line_says_json_only_too(pipeline: Pipeline) -> None:
+    command = ["-A", "tasks.delivery", "worker", "-P", "threads", "-c", "1"]
+    celery = f"import sys\nsys.argv = ['celery', *{command!r}]\nfrom celery.__main__ import main\nmain()"
+    process = pipeline.fork("celery", celery)
+    try:
+        wait_until(lambda: any(each.endswith("ready.") for each in events(pipeline, "celery")))
+    finally:
+        process.signal(signal.SIGTERM)
+        process.wait(20)
+        process.kill()
+    assert "worker: Warm shutdown (MainProcess)" in events(pipeline, "celery")
