@@ -6,6 +6,7 @@ alphabet are never taken for one another here, however alike: a shop has ``CAP-L
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 
 from chassis.codes import called, nfc
@@ -35,6 +36,20 @@ def looks(code: str) -> set[str]:
 def look_alike(code: str, other: str) -> bool:
     """Whether people would take one of these codes for the other."""
     return not looks(code).isdisjoint(looks(other))
+
+
+def alike_before(codes: Iterable[str]) -> dict[str, str]:
+    """Those of these codes that look like one before them, and which one that is."""
+    seen: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for code in codes:
+        may_be = sorted(looks(code))
+        first = next((seen[look] for look in may_be if look in seen), None)
+        if first is not None:
+            found[code] = first
+        for look in may_be:
+            seen.setdefault(look, first or code)
+    return found
 
 
 def difference(code: str, other: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chassis.lookalikes import difference, looks
+from chassis.lookalikes import alike_before, difference
 from conveyor.catalogue_columns import FIELDS, Header
 from conveyor.catalogue_row import NoProduct, RowReader
 from conveyor.client import JSON
@@ -154,21 +154,15 @@ def _settle_repeats(catalogue: Catalogue, answer: str | None) -> None:
 
 def _settle_lookalikes(catalogue: Catalogue, allowed: bool) -> None:
     """SKUs that people would take for one another: refused, all but the first, unless that is allowed."""
-    seen: dict[str, tuple[int, str]] = {}
-    for number, product in [*catalogue.products.items()]:
-        sku, may_be = product["sku"], looks(product["sku"])
-        first = next((seen[look] for look in sorted(may_be) if look in seen), None)
-        if first is not None:
-            line, other = first
-            why = f"{sku} looks like {other} of line {line}, {difference(sku, other)}"
-            if allowed:
-                catalogue.alike[number] = why
-            else:
-                catalogue.refused[number] = f"the SKU looks like another: {why} (--allow-lookalikes sends it)"
-                del catalogue.products[number]
-                continue
-        for look in may_be:
-            seen.setdefault(look, (number, sku))
+    lines = {product["sku"]: number for number, product in catalogue.products.items()}
+    for sku, other in alike_before(lines).items():
+        number = lines[sku]
+        why = f"{sku} looks like {other} of line {lines[other]}, {difference(sku, other)}"
+        if allowed:
+            catalogue.alike[number] = why
+        else:
+            catalogue.refused[number] = f"the SKU looks like another: {why} (--allow-lookalikes sends it)"
+            del catalogue.products[number]
     if catalogue.alike:
         catalogue.said["look-alikes"] = f"{len(catalogue.alike):,} are sent all the same, as --allow-lookalikes says"
 

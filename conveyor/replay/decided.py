@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from chassis.lookalikes import alike_before
 from conveyor.replay.answers import Answers
 from conveyor.replay.book import Item, OpenBook
 from conveyor.replay.columns import Columns, Header
@@ -33,6 +34,18 @@ def lines(book: OpenBook) -> Iterator[str]:
         yield "  dropped"
     for rule, number in book.reasons.items():
         yield f"{number:>12,}  {rule}"
+
+
+def lookalikes(book: OpenBook, allowed: bool) -> str:
+    """Stock codes that people take for one another, and what becomes of them; empty where there are none."""
+    found = alike_before(book.products)
+    if not found:
+        return ""
+    told = ", ".join(f"{code} like {other}" for code, other in [*found.items()][:SHOWN])
+    more = ", ..." if len(found) > SHOWN else ""
+    sent = "sent all the same, as --allow-lookalikes says"
+    refused = "refused where the shop does not have them (--allow-lookalikes sends them)"
+    return f"{len(found):,} stock codes look like another ({told}{more}): {sent if allowed else refused}"
 
 
 def sample(book: OpenBook) -> Iterator[str]:

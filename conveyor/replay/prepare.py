@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+from chassis.lookalikes import alike_before
 from conveyor.client import JSON, Gateway, Refused, key_of
 from conveyor.parallel import each, progress
 from conveyor.replay.book import Invoice, Product
@@ -62,7 +63,15 @@ class Preparation:
         # Page by page: a book names most of a catalogue, and asking for each product by itself takes far longer.
         catalogue = {each["sku"]: each for each in self.gateway.every("/products", limit=100)}
         product = partial(self._ensure_product, catalogue)
-        self._all("products", product, products, ids.products, ids.refused_products)
+        alike = {} if self.allow_lookalikes else alike_before(products)
+        # Sent at the same time either of two may be first: the one that the book names first is.
+        ids.refused_products |= {
+            sku: f"{sku} looks like {other} (--allow-lookalikes sends it)"
+            for sku, other in alike.items()
+            if sku not in catalogue
+        }
+        wanted = {sku: each for sku, each in products.items() if sku not in ids.refused_products}
+        self._all("products", product, wanted, ids.products, ids.refused_products)
         countries: dict[str, str] = {}
         for invoice in invoices:
             if not invoice.customer_id:

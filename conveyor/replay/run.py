@@ -65,6 +65,8 @@ def replay(options: Options, settings: Settings) -> int:
 
 def _with(book: OpenBook, options: Options, settings: Settings) -> int:
     orders = min(book.orders, options.limit or book.orders)
+    if alike := decided.lookalikes(book, options.allow_lookalikes):
+        book.said["look-alikes"] = alike
     for line in (*decided.lines(book), *_of_the_run(options, book, orders)):
         say(line)
     if not options.dry_run or options.rejects:

@@ -7,7 +7,7 @@ from confusable_homoglyphs import confusables
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chassis.lookalikes import difference, look_alike, looks
+from chassis.lookalikes import alike_before, difference, look_alike, looks
 
 ASCII_CODES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12)
 #: Letters of scripts that have capitals, and those that have none.
@@ -98,6 +98,11 @@ def test_every_letter_that_unicode_calls_confusable_with_one_of_ascii_looks_like
         candidates = heads.get(drawn[0], drawn[0])
         assert any(look_alike(f"X{character}9", f"X{each}9") for each in candidates), (character, drawn)
     assert tried > 300
+
+
+def test_each_code_is_held_against_those_before_it() -> None:
+    codes = ["MUG", "CUP", "mug", "\u041cUG", "cup", "POT"]
+    assert alike_before(codes) == {"mug": "MUG", "\u041cUG": "MUG", "cup": "CUP"}
 
 
 @pytest.mark.parametrize(

@@ -366,3 +366,19 @@ def test_customers_that_look_alike_have_addresses_of_their_own() -> None:
     runs = ("orders.csv", "orders-csv", "Orders.csv")
     emails = {email_of(run, customer) for run in runs for customer in ("", "501", "a b", "a-b", "A-B", "日本")}
     assert len(emails) == 18
+
+
+def test_stock_codes_of_a_book_that_look_the_same_are_told_before_and_the_first_is_taken(
+    gateway, run, tmp_path: Path
+) -> None:
+    book = tmp_path / "alike.csv"
+    rows = [f"A{n},{sku},Mug,1,2026-03-02 10:00:00,2.00,1,France" for n, sku in enumerate(("mug", "MUG", "\u041cUG"))]
+    book.write_text(
+        "\n".join(["InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country", *rows])
+    )
+    dry = run(book, "--dry-run")
+    assert "2 stock codes look like another (MUG like mug, \u041cUG like mug): refused" in dry.output
+    result = run(book)
+    assert [each["sku"] for each in gateway.products.values()] == ["mug"]
+    assert "MUG looks like mug (--allow-lookalikes sends it)" in (tmp_path / "alike.rejects.csv").read_text()
+    assert (result.exit_code, len(gateway.orders)) == (0, 1)
