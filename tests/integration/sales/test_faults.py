@@ -356,3 +356,36 @@ def test_a_message_that_was_settled_in_one_way_is_not_settled_in_the_other(shop:
     assert answer.json["state"] == {"replay": "replayed", "drop": "dropped"}[first]
     assert (shop.timeline(order), shop.sent(order)) == (before, sent)
     assert shop.http.post(f"{where}/{first}", json=why[first]).status_code == 200
+
+
+class TestAReplay:
+    """What the sweeper knows of the order's chain, after one of its messages was sent again."""
+
+    def replay(self, shop: Shop, order: dict[str, Any]) -> None:
+        found = fault(order["id"])
+        record(shop, found)
+        assert shop.http.post(f"/quarantine/{found.message_id}/replay", json={"actor": "ada"}).status_code == 200
+
+    def test_lets_the_sweeper_begin_to_count_anew(self, shop: Shop) -> None:
+        order = shop.place()
+        shop.rows(
+            "UPDATE order_sagas SET attempts = 10, sends = 12, sent_at = now() - interval '1 day',"
+            " deadline = now() - interval '1 hour' WHERE order_id = :id RETURNING 1",
+            id=order["id"],
+        )
+        self.replay(shop, order)
+        now = shop.saga(order)
+        assert (now.attempts, now.sends, now.deadline > now.sent_at > now.started_at) == (0, 0, True)
+
+    def test_leaves_a_saga_closed_that_is(self, shop: Shop) -> None:
+        order = shop.ship()
+        before = shop.saga(order)
+        self.replay(shop, order)
+        assert shop.saga(order) == before
+        assert before.deadline is None
+
+    def test_does_without_a_saga_row(self, shop: Shop) -> None:
+        order = shop.place()
+        shop.rows("DELETE FROM order_sagas WHERE order_id = :id RETURNING 1", id=order["id"])
+        self.replay(shop, order)
+        assert not shop.order(order)["needs_attention"]
