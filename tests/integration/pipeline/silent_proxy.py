@@ -51,8 +51,8 @@ class SilentProxy:
 
 
 @contextmanager
-def silent_proxy(target: int) -> Iterator[SilentProxy]:
-    proxy = SilentProxy(target)
+def silent_proxy(target: int, port: int = 0) -> Iterator[SilentProxy]:
+    proxy = SilentProxy(target, port)
     try:
         yield proxy
     finally:
