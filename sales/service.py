@@ -145,7 +145,7 @@ def compensate(session: Session, order_id: UUID, actor: str, reason: str, correl
 
 def _begin_cancel(session: Session, order_id: UUID, reason: str, correlation_id: str) -> int:
     earlier = saga_of(session, order_id)
-    no: int = earlier.no + 1 if earlier is not None and earlier.kind == "cancel" else 1
+    no: int = earlier.no + 1 if earlier is not None else 1  # a chain that places an order has the number 0
     _set(session, order_id, status=S.CANCELLING, reason=reason)
     chains.send_cancel(session, order_id, no, correlation_id)
     return no

@@ -314,3 +314,10 @@ def orphans(shop: Shop) -> list[Any]:
     pending = "SELECT id FROM orders WHERE status = 'Pending' AND customer_id = :customer"
     told = "SELECT FROM outbox, json_array_elements(bundle) AS told WHERE told ->> 'order_id' = orders.id::text"
     return shop.rows(f"{pending} AND NOT EXISTS ({told})", customer=shop.customer["id"])
+
+
+def test_the_first_cancel_of_an_order_whose_saga_row_is_missing_has_the_number_one(shop: Shop) -> None:
+    order = shop.place()
+    shop.rows("DELETE FROM order_sagas WHERE order_id = :id RETURNING 1", id=order["id"])
+    assert shop.http.post(f"/orders/{order['id']}/cancel").status_code == 202
+    assert (shop.saga(order).kind, shop.saga(order).no) == ("cancel", 1)
