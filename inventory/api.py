@@ -51,7 +51,8 @@ def create_product(body: dict[str, Any]) -> Answer:
 
     A SKU that differs from another product's only in case, width or alphabet is refused, unless `allow_lookalikes`.
     """
-    product, replayed = changing(lambda session: service.create_product(session, body, request_key()))
+    key = request_key()
+    product, replayed = changing(lambda session: service.create_product(session, body, key))
     location = url_for("products.show_product", product_id=product.id)
     return product, {"Location": location, "ETag": etag(product.version), **_replay(replayed)}
 
@@ -91,9 +92,8 @@ def change_product(body: dict[str, Any], product_id: UUID) -> Answer:
 @refuses(blueprint, ProductNotFound, InsufficientStock, IdempotencyKeyReused)
 def adjust_stock(body: dict[str, Any], product_id: UUID) -> Answer:
     """Book units that were counted, received or written off"""
-    changed, replayed = changing(
-        lambda session: service.adjust_stock(session, product_id, **body, request=request_key())
-    )
+    key = request_key()
+    changed, replayed = changing(lambda session: service.adjust_stock(session, product_id, **body, request=key))
     return changed, _replay(replayed)
 
 

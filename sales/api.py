@@ -132,7 +132,8 @@ def register_customer(details: Mapping[str, Any]) -> Answer:
 
     An e-mail address belongs to one customer, whatever the case of its letters.
     """
-    customer, replayed = changing(lambda session: service.register_customer(session, details, request_key()))
+    key = request_key()
+    customer, replayed = changing(lambda session: service.register_customer(session, details, key))
     location = url_for("sales.show_customer", customer_id=customer.id)
     return customer, 201, {"Location": location, **_replay(replayed)}
 
