@@ -23,6 +23,11 @@ _TIME = re.compile(
     r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d+)?)? ?([AaPp]\.?[Mm]\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d{2}:? ?\d{2}))?",
     re.ASCII,
 )
+_MONTHS = {"janfebmaraprmayjunjulaugsepoctnovdec"[3 * at : 3 * at + 3]: at + 1 for at in range(12)}
+#: 2 March 2026, 02-Mar-26, March 2, 2026: in English, as exports write them.
+_NAMED = re.compile(r"(\d{1,2})[ -]([A-Za-z]{3,9})\.?[ ,-]+(\d{4}|\d{2})(?:[T ,]+(.*))?", re.ASCII)
+_NAMED_FIRST = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2}),? (\d{4})(?:[T ,]+(.*))?", re.ASCII)
+_COMPACT = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(?:[T ]?(\d{2}:?\d{2}(?::?\d{2})?))?", re.ASCII)
 _SERIAL = re.compile(r"\d{5}(?:[.,]\d+)?", re.ASCII)
 
 
@@ -33,6 +38,7 @@ class DateSurvey:
     asked: str | None = None
     told: dict[str, str] = field(default_factory=dict)
     untold: str = ""
+    unread: str = ""
     serial: bool = False
 
     def take(self, cell: Cell, line: int) -> None:
@@ -42,6 +48,8 @@ class DateSurvey:
         found = _OTHER.match(cell.strip())
         if not found:
             self.serial = self.serial or _serial(cell) is not None
+            if not self.unread and cell.strip() and moment_of(cell, None) is None:
+                self.unread = f"{cell.strip()[:40]!r} in line {line}"
             return
         first, mark, second = int(found[1]), found[2], int(found[3])
         says = DMY if mark == "." or first > 12 else MDY if second > 12 else ""
@@ -59,6 +67,10 @@ class DateSurvey:
 
     def why(self) -> str:
         """What was decided, for people; empty where there was nothing to decide."""
+        unread = f"{self.unread} cannot be read" if self.unread else ""
+        return "; ".join(each for each in (self._order_in_words(), unread) if each)
+
+    def _order_in_words(self) -> str:
         names = {DMY: "day first", MDY: "month first", YMD: "year first"}
         serial = "; days since 1900, as a workbook stores them" if self.serial else ""
         if self.asked:
@@ -86,7 +98,22 @@ def moment_of(cell: Cell, order: str | None) -> datetime | None:
         return _moment(int(found[1]), int(found[2]), int(found[3]), found[4])
     if found := _OTHER.fullmatch(text):
         return _ordered(found, order)
-    return _serial(text)
+    return _serial(text) or _other(text)
+
+
+def _other(text: str) -> datetime | None:
+    """A moment whose month has a name, or that has no marks at all."""
+    if found := _COMPACT.fullmatch(text):
+        time = re.sub(r"(\d{2})(?=\d)", r"\1:", found[4] or "")
+        return _moment(int(found[1]), int(found[2]), int(found[3]), time.replace("::", ":") or None)
+    if found := _NAMED.fullmatch(text):
+        day, name, year, time = found.groups()
+    elif found := _NAMED_FIRST.fullmatch(text):
+        name, day, year, time = found.groups()
+    else:
+        return None
+    month = _MONTHS.get(name[:3].lower(), 0)
+    return _moment(int(year) + (2000 if len(year) == 2 else 0), month, int(day), time)
 
 
 def _ordered(found: re.Match[str], order: str | None) -> datetime | None:

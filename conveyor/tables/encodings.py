@@ -30,6 +30,8 @@ CANDIDATES = (
 )
 #: So many readings are shown, of so many lines.
 READINGS, LINES = 3, 3
+#: Signs that stand in ordinary text beside its letters.
+SIGNS = frozenset("£€¥§©®™°±½¼¾×–—‘’“”„•…«»¿¡²³ºª\u00a0")  # noqa: RUF001
 #: Escape sequences of the ISO 2022 encodings: their text is ASCII to look at, and means other letters.
 ESCAPES = (b"\x1b$", b"\x1b(", b"\x1b&", b"\x1b.")
 
@@ -164,7 +166,7 @@ def _plausible(text: str) -> float:
     if not above:
         return 0.0
     scripts = Counter(_script(each) for each in above if each.isalpha())
-    letters = max(scripts.values(), default=0)
+    letters = max(scripts.values(), default=0) + sum(each in SIGNS for each in above)
     odd = sum(not each.isprintable() or unicodedata.category(each) in ("Co", "Cn") for each in above)
     # Capitals within a word and signs that stand alone are what a wrong reading is full of.
     mixed = sum(a.islower() and b.isupper() and not (a + b).isascii() for a, b in pairwise(text))

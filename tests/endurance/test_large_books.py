@@ -57,7 +57,8 @@ def test_a_million_lines_are_read_in_300_mib(book, tmp_path: Path) -> None:
     environment = {**os.environ, "CONVEYOR_STATE_DIR": str(tmp_path / "none")}
     reading = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
     assert reading.stdout is not None
-    told = reading.stdout.read()
+    with reading.stdout:
+        told = reading.stdout.read()
     _, status, usage = os.wait4(reading.pid, 0)
     reading.returncode = os.waitstatus_to_exitcode(status)
     print(f"{book.__name__}: {usage.ru_maxrss // 1024} MiB, {usage.ru_utime + usage.ru_stime:.0f} s of CPU")

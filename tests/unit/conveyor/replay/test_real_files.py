@@ -119,6 +119,11 @@ class TestRepeats:
         assert [number for number, _, _ in lines(read)] == ["7001", "7001", "7002", "7009"]
         assert reasons(read)[0] == (5, "the header once more")
 
+    def test_behind_a_header_once_more_a_row_without_a_number_is_of_no_order(self) -> None:
+        read = book(HEADER + row("7001") + HEADER + ",TRAY,,2,,3.00,,\n" + row("7002"))
+        assert lines(read) == [("7001", "MUG", 1), ("7002", "MUG", 1)]
+        assert reasons(read)[1] == (4, "no order number: no order above")
+
 
 class TestNumbers:
     def semicolons(self, *rows: str) -> str:

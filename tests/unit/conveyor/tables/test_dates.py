@@ -28,6 +28,11 @@ def survey(*dates: str, asked: str | None = None) -> DateSurvey:
         ("13/3/2026", datetime(2026, 3, 13)),
         ("3/13/2026 1:05 PM", datetime(2026, 3, 13, 13, 5)),
         ("3/3/2026 12:05 am", datetime(2026, 3, 3, 0, 5)),
+        ("02-Mar-26", datetime(2026, 3, 2)),
+        ("2 March 2026 10:20", datetime(2026, 3, 2, 10, 20)),
+        ("Mar 2, 2026, 1:05 pm", datetime(2026, 3, 2, 13, 5)),
+        ("20260302", datetime(2026, 3, 2)),
+        ("20260302T102030", datetime(2026, 3, 2, 10, 20, 30)),
         ("46083.5", datetime(2026, 3, 2, 12)),
         (Decimal("46083.4375"), datetime(2026, 3, 2, 10, 30)),
         (datetime(2026, 3, 2, 1), datetime(2026, 3, 2, 1)),
@@ -55,3 +60,4 @@ def test_an_order_that_nothing_tells_is_not_known_and_said() -> None:
     assert survey("13/2/2026", "2/13/2026").order is None
     assert survey("3/2/2026", asked=DMY).order == DMY
     assert survey("2026-03-02", "5/5/2026").why() == ""
+    assert survey("2026-03-02", "yesterday").why() == "'yesterday' in line 3 cannot be read"

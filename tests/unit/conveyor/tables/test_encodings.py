@@ -32,6 +32,8 @@ def test_utf_8_and_what_its_mark_says_are_certain(raw: bytes, name: str) -> None
     ("text", "name", "word"),
     [
         (FRENCH, "cp1252", "Crème brûlée"),
+        ("sku,price\nA,£2.50\nB,£3\n", "cp1252", "£2.50"),
+        ("sku,price\nA,2.50 €\nB,the 5” one\n", "cp1252", "2.50 €"),
         (POLISH, "iso8859-2", "Żółta łódź"),
         (POLISH, "cp1250", "Żółta łódź"),
         (JAPANESE, "cp932", "木の机"),
