@@ -149,12 +149,17 @@ class Delivery:
         self.entries.append(entry)
         return changes
 
-    def catch_up(self, to: DeliveryStatus, version: int, cancel_no: int, notes: str) -> None:
-        """The delivery is again what it was known to be at this later version; an older one changes nothing."""
+    def catch_up(
+        self, to: DeliveryStatus, version: int, cancel_no: int, notes: str, at: datetime | None = None
+    ) -> None:
+        """The delivery is again what it was known to be at this later version; an older one changes nothing.
+
+        ``at`` is when it was so, now where that is not known: a scan of a later time decides.
+        """
         self.cancel_no = max(self.cancel_no, cancel_no)
         if version > self.version:
             self.status, self.version = to, version
-            self.entries.append(LogEntry(to, notes=notes))
+            self.entries.append(LogEntry(to, notes=notes, occurred_at=at))
 
 
 _INSERT = text(

@@ -5,6 +5,7 @@ the bundle. Several messages of one order are applied in turn to its locked row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -113,17 +114,26 @@ def open_delivery(session: Session, order_id: UUID, address: str) -> UUID:
 
 
 def restore_delivery(
-    session: Session, order_id: UUID, address: str, status: DeliveryStatus, version: int, *, cancel_no: int, notes: str
+    session: Session,
+    order_id: UUID,
+    address: str,
+    status: DeliveryStatus,
+    version: int,
+    *,
+    cancel_no: int,
+    notes: str,
+    at: datetime | None = None,
 ) -> None:
     """Bring an order's delivery up to what it was known to be before a backup of an earlier moment took its place.
 
     ``status`` and ``version`` were told by this service once, and ``cancel_no`` was answered by it: so nothing is
-    invented, only its log entries are lost. A delivery that is at this version or a later one stays as it is.
+    invented, only its log entries are lost. A delivery that is at this version or a later one stays as it is. ``at`` is
+    when it was so: couriers may send the scans again that are lost.
     """
     never_created = status == CANCELLED and version == 1
     insert_deliveries(session, {order_id: None if never_created else address})
     delivery = lock_orders(session, [order_id])[order_id]
-    delivery.catch_up(status, version, cancel_no, notes)
+    delivery.catch_up(status, version, cancel_no, notes, at)
     save(session, [delivery])
 
 

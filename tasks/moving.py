@@ -146,6 +146,7 @@ class _Move:
             if not found.message_count and not found.consumer_count:
                 return carried
 
+
 class _Carrier:
     """Carries messages from one queue to another as they are, until nothing has come for a while."""
 

@@ -44,6 +44,10 @@ ADVICE = {
         "one order has one delivery: the unique index is gone",
         "find out which parcel exists, remove the other row, and run `conveyor migrate`",
     ),
+    "scans": Advice(
+        "a delivery and its log are of one database, and written together",
+        "`conveyor delivery show ID` has every scan; report the one that is right again",
+    ),
     "orphan_reservation": _ORPHAN,
     "orphan_ledger": _ORPHAN,
     "orphan_delivery": _ORPHAN,

@@ -59,6 +59,7 @@ def reconcile(
       delivery                  the delivery agrees with the order; a cancelled order's stays cancelled
       delivery_version          the order knows its delivery's newest status and version
       duplicate_delivery        one delivery per order
+      scans                     a parcel that was scanned as DELIVERED is that
       orphan_reservation, orphan_ledger, orphan_delivery
                                 nothing belongs to an order that does not exist, unless somebody has decided
                                 about it: `conveyor orphan`

@@ -49,13 +49,17 @@ class InInventory(NamedTuple):
 
 
 class InDelivery(NamedTuple):
-    """An order's delivery; ``copies`` is 1 unless the order has several, which are then told by one of them."""
+    """An order's delivery; ``copies`` is 1 unless the order has several, which are then told by one of them.
+
+    ``delivered``: its log has a scan, or a move, that says so.
+    """
 
     order_id: str
     status: str
     version: int
     copies: int
     changed_at: datetime
+    delivered: bool
 
 
 class Facts(NamedTuple):
@@ -96,7 +100,9 @@ FULL JOIN (
 ORDER BY coalesce(decided.order_id, booked.order_id)"""
 
 _DELIVERY = """
-SELECT CAST(order_id AS text), (array_agg(status ORDER BY version DESC, id))[1], max(version), count(*), max(updated_at)
+SELECT CAST(order_id AS text), (array_agg(status ORDER BY version DESC, id))[1], max(version), count(*),
+       max(updated_at), bool_or(EXISTS (
+           SELECT FROM delivery_logs WHERE delivery_id = deliveries.id AND delivery_logs.status = 'DELIVERED'))
 FROM deliveries WHERE {order_id} GROUP BY order_id ORDER BY order_id"""
 
 Row = TypeVar("Row", InSales, InInventory, InDelivery)

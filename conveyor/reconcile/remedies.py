@@ -82,6 +82,7 @@ def remind_delivery(held: Held, facts: Facts) -> str:
         order.delivery_version,
         cancel_no=answered,
         notes=note,
+        at=row.updated_at,
     )
     return f"{'brought the delivery up to' if parcel else 'made the delivery again,'} {pair}, as sales was told before"
 

@@ -21,7 +21,7 @@ from conveyor.reconcile.rules import Deviation, deviations_of
 
 #: Deviations of these kinds are about an order, and its id is theirs.
 OF_AN_ORDER = frozenset(
-    {"reservation", "ledger", "delivery", "delivery_version", "duplicate_delivery", "saga", "lines", "total"}
+    {"reservation", "ledger", "delivery", "delivery_version", "duplicate_delivery", "scans", "saga", "lines", "total"}
 )
 
 

@@ -121,6 +121,9 @@ def _holds(order: InSales, state: str | None) -> bool:
 def _parcel(order: InSales, stock: InInventory | None, parcel: InDelivery | None) -> Iterator[Finding]:
     if parcel and parcel.copies > 1:
         yield "duplicate_delivery", f"{parcel.copies} deliveries", "one delivery"
+    # Which of the other scans decides is a question of clocks; this one stands whatever they say.
+    elif parcel and parcel.delivered and parcel.status not in ("DELIVERED", "CANCELLED"):
+        yield "scans", f"delivery {parcel.status}, scanned as DELIVERED", "delivery DELIVERED: that stays"
     is_there = f"{order.status}, {f'delivery {parcel.status}' if parcel else 'no delivery'}"
     status = parcel.status if parcel else None
     if order.status in DELIVERY_OF or order.status == S.CANCELLED:

@@ -223,6 +223,12 @@ CORRUPTIONS: dict[str, tuple[str, str, list[tuple[str, str]]]] = {
         " INSERT INTO deliveries (order_id, status, address) VALUES ('{shipped}', 'PENDING', 'x')",
         [("duplicate_delivery", "shipped")],
     ),
+    "a delivery that went on after it was delivered": (
+        "delivery",
+        "INSERT INTO delivery_logs (delivery_id, status) SELECT id, 'DELIVERED' FROM deliveries"
+        " WHERE order_id = '{shipped}'",
+        [("scans", "shipped")],
+    ),
     "a reservation of no order": (
         "inventory",
         "INSERT INTO reservations (order_id, state) VALUES ('" + NOBODY + "', 'held')",

@@ -1,6 +1,7 @@
 """Scans of couriers over HTTP: each is kept once, and the latest decides, in whatever order they arrive."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from chassis.database import transaction
 from delivery import service
 from delivery.messages import CancelDelivery, UpdateDelivery
-from tests.integration.delivery.door import news_of, report
+from delivery.status import DeliveryStatus
+from tests.integration.delivery.door import news_of, report, serial_of
 
 Sessions = sessionmaker[Session]
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -296,3 +298,80 @@ class TestCancelled:
 
         assert (answer.json["status"], answer.json["version"]) == ("CANCELLED", 3)
         assert [row.bundle[0]["kind"] for row in news_of(delivery_sessions, delivery)] == ["delivery", "scan"]
+
+
+class TestBeside:
+    """The release before at work on the same tables, and a backup that was restored."""
+
+    def test_what_the_release_before_has_written_counts_at_its_moment(
+        self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
+    ) -> None:
+        with transaction(delivery_sessions) as session:
+            session.execute(
+                text(
+                    "WITH moved AS (UPDATE deliveries SET status = 'FAILED', version = 2 WHERE public_id = :id"
+                    " RETURNING id) INSERT INTO delivery_logs (delivery_id, status, location) SELECT id, 'FAILED', 'Lyon' FROM moved"
+                ),
+                {"id": delivery["id"]},
+            )
+
+        first = report(client, delivery, "IN_TRANSIT", occurred_at=at(0))
+
+        assert first.json["status"] == "FAILED"
+        old = first.json["log"][1]
+        assert (old["occurred_at"], old["event_id"]) == (old["timestamp"], None)
+        assert report(client, delivery, "IN_TRANSIT").json["status"] == "IN_TRANSIT"
+
+    def test_of_a_parcel_that_was_restored_the_lost_scans_may_come_again(
+        self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
+    ) -> None:
+        order_id, known = UUID(delivery["order_id"]), {"cancel_no": 0, "notes": "restored"}
+        with transaction(delivery_sessions) as session:
+            told = NOON + timedelta(hours=2)
+            service.restore_delivery(session, order_id, "Lyon", DeliveryStatus.FAILED, 3, at=told, **known)
+
+        again = [("IN_TRANSIT", 0), ("FAILED", 1.9), ("IN_TRANSIT", 3)]
+        answers = [report(client, delivery, status, occurred_at=at(hours)).json for status, hours in again]
+
+        assert [(each["status"], each["version"]) for each in answers] == [("FAILED", 3)] * 2 + [("IN_TRANSIT", 4)]
+
+
+class TestTheWholeLog:
+    def pages(self, client: FlaskClient, name: Any, limit: int) -> list[list[str]]:
+        """The notes of each page."""
+        found, cursor = [], ""
+        while cursor is not None:
+            page = client.get(f"/deliveries/{name}/events?limit={limit}{cursor}").json
+            found.append([each["notes"] for each in page["items"]])
+            cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+        return found
+
+    def test_a_log_of_any_length_is_read_in_pages_in_the_order_in_which_it_came(
+        self, client: FlaskClient, delivery: dict[str, Any], another: dict[str, Any]
+    ) -> None:
+        for number in range(7):
+            report(client, delivery, "IN_TRANSIT", notes=str(number), occurred_at=at(-number))
+            report(client, another, "IN_TRANSIT", notes="of another")
+
+        pages = self.pages(client, delivery["id"], 3)
+
+        assert pages == [[None, "0", "1"], ["2", "3", "4"], ["5", "6"]]
+        assert [*chain(*self.pages(client, delivery["id"], 4))] == [*chain(*pages)]
+
+    def test_an_entry_is_what_the_delivery_shows_of_it_and_it_is_found_by_either_name(
+        self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
+    ) -> None:
+        report(client, delivery, "IN_TRANSIT", location="Lyon", event_id="e-1")
+        for name in (delivery["id"], serial_of(delivery_sessions, delivery)):
+            whole = client.get(f"/deliveries/{name}/events").json
+            assert whole == {"items": client.get(f"/deliveries/{name}").json["log"], "next_cursor": None}
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [("0", 404), ("0192f0c1-0000-7000-8000-000000000000", 404), ("1?limit=101", 422), ("1?cursor=elsewhere", 422)],
+    )
+    def test_what_is_not_there_or_against_the_rules_is_refused(
+        self, client: FlaskClient, path: str, status: int
+    ) -> None:
+        name, _, query = path.partition("?")
+        assert client.get(f"/deliveries/{name}/events?{query}").status_code == status

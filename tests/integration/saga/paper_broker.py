@@ -247,4 +247,27 @@ class World:
             found.append(f"order {order_id} is {status}, its delivery {now.status}")
         if shipping and now is not None and tuple(pair) != tuple(now):
             found.append(f"order {order_id} knows {tuple(pair)} of its delivery, which is {tuple(now)}")
-        return found
+        return [*found, *self._unseen_scans(order_id)]
+
+    def _unseen_scans(self, order_id: UUID) -> list[str]:
+        """Scans of a cancelled parcel that nobody was shown, or that are off the table though nobody has seen to it."""
+        scanned = (
+            "SELECT count(*) FROM delivery_logs AS scan JOIN deliveries ON deliveries.id = delivery_id"
+            " WHERE order_id = :id AND EXISTS (SELECT FROM delivery_logs AS before"
+            " WHERE before.delivery_id = deliveries.id AND before.id < scan.id AND before.status = 'CANCELLED')"
+        )
+        noted = (
+            "SELECT needs_attention, (SELECT count(*) FROM order_events WHERE order_id = :id AND kind = 'scanned'),"
+            " (SELECT kind FROM order_events WHERE order_id = :id AND kind IN ('scanned', 'resumed')"
+            " ORDER BY id DESC LIMIT 1) FROM orders WHERE id = :id"
+        )
+        with transaction(self.sessions["delivery"]) as session:
+            scans_after = session.execute(text(scanned), {"id": order_id}).scalar_one()
+        with transaction(self.sessions["sales"]) as session:
+            flagged, events, newest = session.execute(text(noted), {"id": order_id}).one()
+        found = (
+            [] if events == scans_after else [f"order {order_id}: {scans_after} scans after its cancel, {events} noted"]
+        )
+        return (
+            found if flagged or newest != "scanned" else [*found, f"order {order_id} was scanned, and is not flagged"]
+        )
