@@ -248,7 +248,9 @@ class TestOperators:
 
         assert move(delivery_sessions, delivery, "IN_TRANSIT", 2).delivery_status == "IN_TRANSIT"
 
-        assert report(client, delivery, "FAILED").json["status"] == "IN_TRANSIT", "it failed before it went out again"
+        for told in ({}, {"occurred_at": soon, "location": "Lyon"}):
+            again = report(client, delivery, "FAILED", **told).json["status"]
+            assert again == "IN_TRANSIT", "it failed before it went out again"
 
     def test_a_move_keeps_to_its_table(
         self, client: FlaskClient, delivery: dict[str, Any], delivery_sessions: Sessions
@@ -309,8 +311,9 @@ class TestBeside:
         with transaction(delivery_sessions) as session:
             session.execute(
                 text(
-                    "WITH moved AS (UPDATE deliveries SET status = 'FAILED', version = 2 WHERE public_id = :id"
-                    " RETURNING id) INSERT INTO delivery_logs (delivery_id, status, location) SELECT id, 'FAILED', 'Lyon' FROM moved"
+                    "WITH moved AS"
+                    " (UPDATE deliveries SET status = 'FAILED', version = 2 WHERE public_id = :id RETURNING id)"
+                    " INSERT INTO delivery_logs (delivery_id, status, location) SELECT id, 'FAILED', 'Lyon' FROM moved"
                 ),
                 {"id": delivery["id"]},
             )
