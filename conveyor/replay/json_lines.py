@@ -47,7 +47,6 @@ class JsonReading:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 self._take(Row(number, (), line))
-        self.blocks.end()
 
     def _take(self, row: Row) -> None:
         self.lines += 1
@@ -61,6 +60,7 @@ class JsonReading:
         block = self.blocks.take(row, invoice)
         for line in lines:
             self.store.keep(row, line, block)
+        self.blocks.end()  # a line is a whole order
 
     def _lines(self, order: Mapping[str, Any], invoice: str) -> list[Line]:
         """The lines of an order: all of them, or none. Raises NotAnOrderLine."""

@@ -4,7 +4,7 @@ A row without a number belongs to the order above it, as shops export them. Wher
 the row above is broken or has no number to go by, none of the order is sent: never a part of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -27,6 +27,7 @@ class Blocks:
     _invoice: str = ""
     _first: int = 0
     _digest: "blake2b" = field(default_factory=lambda: blake2b(digest_size=16))
+    _rows: list[int] = field(default_factory=list)
 
     def take(self, row: Row, invoice: str) -> int:
         """The number of the block that this row is in."""
@@ -35,14 +36,30 @@ class Blocks:
             self.number += 1
             self._invoice, self._first = invoice, row.number
             self._digest = blake2b(digest_size=16)
-        self._digest.update(row.text.strip().encode(errors="surrogatepass") + b"\0")
+        text = row.text.strip()
+        self._digest.update(text.encode(errors="surrogatepass") + b"\0")
+        self._rows.append(hash(text))
         return self.number
 
     def end(self) -> None:
         """The next row begins another block."""
         if self._invoice:
-            self.store.end_block(self.number, self._invoice, self._digest.digest(), self._first)
+            doubled = is_repetition(self._rows)
+            self.store.end_block(self.number, self._invoice, self._digest.digest(), self._first, doubled)
         self._invoice = ""
+        self._rows.clear()
+
+
+def is_repetition(rows: Sequence[int]) -> bool:
+    """Whether these are a few different rows, at least two, again and again: A B C A B C.
+
+    The same row twice, one after the other, is how tills book the same thing twice.
+    """
+    return any(
+        rows[period] == rows[0] and len(rows) % period == 0 and rows[period:] == rows[:-period]
+        for period in range(2, len(rows) // 2 + 1)
+        if rows[1] != rows[0] or len(set(rows)) > 1
+    )
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 | what                                                     | comes to                                        |
 |----------------------------------------------------------|-------------------------------------------------|
 | an order's whole block stands there again, line for line | the repeat is dropped, and told                 |
-| two blocks of an order have some lines in common         | refused: a part of it may be there twice        |
+| two blocks of an order have some lines in common, or a   |                                                 |
+| block is the same few lines again and again              | refused: a part of it may be there twice        |
 | one number, two customers                                | refused: ten orders may have been rounded to one |
 | one number and customer, an hour or more apart           | refused                                         |
 | a product that nowhere has a price                       | its lines are dropped                           |
@@ -73,6 +74,10 @@ def _repeats(store: Store, keep: bool, say: Callable[[str], None]) -> None:
         reason = "'a repeat: the lines from line ' || (SELECT original FROM repeats WHERE id = block) || ' on again'"
         dropped = store.drop("block IN (SELECT id FROM repeats)", reason)
         say(f"{what}: {counted(dropped, 'line')} not sent again (--repeats keep adds them up)")
+    store.execute(
+        "INSERT OR IGNORE INTO refused SELECT invoice, 'its lines stand there twice, one set behind the other: "
+        "--repeats keep adds them up' FROM blocks WHERE doubled"
+    )
     store.execute(
         "INSERT OR IGNORE INTO refused SELECT invoice, 'some of its lines stand at two places, so a part of it may be "
         f"there twice: --repeats keep adds them up' FROM lines WHERE invoice IN ({_IN_PIECES}) "

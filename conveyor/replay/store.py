@@ -25,7 +25,7 @@ PRAGMA cache_size = -{CACHE};
 CREATE TABLE lines (
     id INTEGER PRIMARY KEY, number INTEGER, block INTEGER, invoice TEXT, sku TEXT, quantity INTEGER, customer TEXT,
     country TEXT, day_first REAL, month_first REAL, product_id TEXT, customer_id TEXT, price TEXT, raw TEXT);
-CREATE TABLE blocks (id INTEGER PRIMARY KEY, invoice TEXT, digest BLOB, first INTEGER);
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, invoice TEXT, digest BLOB, first INTEGER, doubled INTEGER);
 CREATE TABLE refused (invoice TEXT PRIMARY KEY, reason TEXT);
 CREATE TABLE rejects (number INTEGER, reason TEXT, raw TEXT);
 """
@@ -40,7 +40,7 @@ class Store:
         self._database.execute("BEGIN")
         self._lines: list[tuple[Any, ...]] = []
         self._rejects: list[tuple[int, str, str]] = []
-        self._blocks: list[tuple[int, str, bytes, int]] = []
+        self._blocks: list[tuple[int, str, bytes, int, bool]] = []
 
     def close(self) -> None:
         """Forget everything."""
@@ -54,9 +54,12 @@ class Store:
         if len(self._lines) >= BUNDLE:
             self._write()
 
-    def end_block(self, number: int, invoice: str, digest: bytes, first: int) -> None:
-        """Neighbouring rows of one order have come to their end; their lines were kept under this number."""
-        self._blocks.append((number, invoice, digest, first))
+    def end_block(self, number: int, invoice: str, digest: bytes, first: int, doubled: bool) -> None:
+        """Neighbouring rows of one order have come to their end; their lines were kept under this number.
+
+        ``doubled``: they are the same few rows again and again.
+        """
+        self._blocks.append((number, invoice, digest, first, doubled))
         if len(self._blocks) >= BUNDLE:
             self._write()
 
@@ -101,7 +104,7 @@ class Store:
         marks = ", ".join("?" * 13)
         self._database.executemany(f"INSERT INTO lines VALUES (NULL, {marks})", self._lines)
         self._database.executemany("INSERT INTO rejects VALUES (?, ?, ?)", self._rejects)
-        self._database.executemany("INSERT INTO blocks VALUES (?, ?, ?, ?)", self._blocks)
+        self._database.executemany("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", self._blocks)
         self._blocks.clear()
         self._lines.clear()
         self._rejects.clear()

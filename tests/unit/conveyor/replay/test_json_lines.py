@@ -52,6 +52,7 @@ def test_an_order_without_a_number_is_its_line() -> None:
 
 def test_the_same_order_twice_is_sent_once_and_another_under_its_number_is_refused() -> None:
     assert len(book(order(), order("2"), order()).invoices[0].items) == 1
+    assert len(book(order(), order()).invoices[0].items) == 1
     other = book(order(), order("2"), order(customer="bob@example.com"))
     assert [each.number for each in other.invoices] == ["2"]
 

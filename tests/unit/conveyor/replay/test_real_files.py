@@ -102,6 +102,14 @@ class TestRepeats:
         assert lines(book(text)) == [("7001", "MUG", 1), ("7001", "MUG", 1), ("7002", "MUG", 1)]
         assert "repeats" not in said(text)
 
+    def test_an_order_whose_lines_stand_there_twice_behind_one_another_is_not_sent(self) -> None:
+        text = HEADER + (row("7001", "MUG") + row("7001", "TRAY")) * 2 + row("7002")
+        assert lines(book(text)) == [("7002", "MUG", 1)]
+        assert {why for _, why in reasons(book(text))} == {
+            "order refused, its lines stand there twice, one set behind the other: --repeats keep adds them up"
+        }
+        assert len(lines(book(text, keep_repeats=True))) == 5
+
     def test_blocks_apart_are_one_order(self) -> None:
         text = (
             HEADER + row("7001", "MUG") + row("7002", customer="502") + row("7001", "TRAY", date="2026-05-04 11:59:59")
