@@ -107,7 +107,7 @@ def load(
 
 def _tell(found: Catalogue) -> None:
     say(*found.lines())
-    for line, reason in found.refused.items():
+    for line, reason in sorted(found.refused.items()):
         say(f"line {line}: {reason}", err=True)
     for line, reason in found.alike.items():
         say(f"line {line}: warning: {reason}", err=True)

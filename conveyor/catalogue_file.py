@@ -146,10 +146,10 @@ def _settle_repeats(catalogue: Catalogue, answer: str | None) -> None:
                 del catalogue.products[number]
     if repeats:
         told = ", ".join(f"line {number} as line {kept}" for number, kept in [*catalogue.repeated.items()][:EXAMPLES])
-        which = f", the {answer} of those that differ, as --repeats says" if differ else ""
+        which = f"; of rows that differ the {answer} is sent, as --repeats says" if differ else ""
         more = ", ..." if len(catalogue.repeated) > EXAMPLES else ""
-        how_many = f"{len(catalogue.repeated):,} have the SKU of another"
-        catalogue.said["repeats"] = f"{how_many}: {told}{more}; sent once{which}"
+        how_many = f"{len(catalogue.repeated):,} left out, since another line has the SKU"
+        catalogue.said["repeats"] = f"{how_many} ({told}{more}){which}"
 
 
 def _settle_lookalikes(catalogue: Catalogue, allowed: bool) -> None:

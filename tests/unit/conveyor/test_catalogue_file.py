@@ -80,6 +80,10 @@ class TestReading:
         [product] = read_catalogue(path, Answers(decimal=answer)).products.values()
         assert product["price"] == price
 
+    def test_units_in_stock_are_asked_about_like_prices(self, file) -> None:
+        with pytest.raises(Uncertain, match=r"1\.000 in line 2 may be thousands or a decimal"):
+            read_catalogue(file("sku;name;price;stock\nA;Schraube;5;1.000\n"))
+
     def test_an_encoding_that_is_not_utf_8_is_asked_about_and_readings_are_shown(self, file) -> None:
         path = file("sku,name,price\nA,G\u0142owa,1.00\nB,\u017b\u00f3\u0142w,2.00\n".encode("iso8859-2"))
         with pytest.raises(Uncertain, match="--encoding NAME") as asked:
@@ -134,7 +138,7 @@ class TestReading:
     def test_a_mac_and_windows_write_one_sku(self, file) -> None:
         found = read_catalogue(file(f"{HEADER}CAFE\u0301,Cup,1.25,1\nCAF\u00c9,Cup,1.25,1\n"))
         assert skus(found) == ["CAF\u00c9"]
-        assert "1 have the SKU of another: line 3 as line 2; sent once" in found.said["repeats"]
+        assert "1 left out, since another line has the SKU (line 3 as line 2)" in found.said["repeats"]
 
 
 class TestRepeats:
@@ -154,7 +158,7 @@ class TestRepeats:
         for answer, price in (("first", "1.25"), ("last", "1.75")):
             found = read_catalogue(path, Answers(repeats=answer))
             assert {each["sku"]: each["price"] for each in found.products.values()} == {"A": price, "B": "2.50"}
-            assert f"the {answer} of those that differ" in found.said["repeats"]
+            assert f"of rows that differ the {answer} is sent" in found.said["repeats"]
 
 
 class TestLookalikes:
@@ -203,6 +207,7 @@ class TestWorkbooks:
             ["A-2", "Pot", 0.1 + 0.2, 1],
             ["A-3", "Lid", "=1+1", 1],
             ["A-4", "Can", "#N/A", 1],
+            ["A-5", "#REF!", 1.0, 1],
         ):
             sheet.append(row)
         book.save(tmp_path / "catalogue.xlsx")
@@ -217,6 +222,7 @@ class TestWorkbooks:
         assert found.refused == {
             4: "the price is a formula, without a value",
             5: "the price is #N/A, without a value",
+            6: "the name is #REF!, without a value",
         }
         assert "workbook (xlsx), sheet 'Catalogue', the only one of 2 with such columns" in found.said["file"]
 
@@ -226,17 +232,21 @@ class TestWorkbooks:
         names += ' xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"'
 
         def row(*cells: str) -> str:
-            written = "".join(f"<table:table-cell><text:p>{each}</text:p></table:table-cell>" for each in cells)
-            return f"<table:table-row>{written}</table:table-row>"
+            return f"<table:table-row>{''.join(map(cell, cells))}</table:table-row>"
 
-        rows = row("sku", "name", "price") + row("A", "Cup", "3,90")
+        def cell(value: str) -> str:
+            number = f' office:value-type="float" office:value="{value}"' if value[0].isdigit() else ""
+            return f"<table:table-cell{number}><text:p>{value}</text:p></table:table-cell>"
+
+        # 0.1 + 0.2, as a workbook calculates it
+        rows = row("sku", "name", "price") + row("A", "Cup", "0.30000000000000004")
         body = f'<office:spreadsheet><table:table table:name="S">{rows}</table:table></office:spreadsheet>'
         content = f"<office:document-content {names}><office:body>{body}</office:body></office:document-content>"
         with zipfile.ZipFile(tmp_path / "c.ods", "w") as archive:
             archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
             archive.writestr("content.xml", content)
         [product] = read_catalogue(tmp_path / "c.ods").products.values()
-        assert (product["sku"], product["price"]) == ("A", "3.90")
+        assert (product["sku"], product["price"]) == ("A", "0.3")
 
     @pytest.mark.parametrize(
         ("content", "what"),
@@ -253,7 +263,12 @@ class TestCommand:
         result = run(file(f"{HEADER}A,Cup,1.25,1\nB,Pot,cheap,1\nA,Cup,1.25,1\n"), "--dry-run")
         assert result.exit_code == 1, result.output
         assert (gateway.products, gateway.answers) == ({}, {})
-        for said in ("text in utf-8", "sent once", "the price is no number", "line 2: A, Cup, 1.25, 1 in stock"):
+        for said in (
+            "text in utf-8",
+            "another line has the SKU",
+            "the price is no number",
+            "line 2: A, Cup, 1.25, 1 in stock",
+        ):
             assert said in result.output
         assert "This is a dry run: nothing is sent." in result.output
 

@@ -15,6 +15,10 @@ FILES = dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DO
 EXAMPLES = re.findall(
     r"^```console\n\$ conveyor (replay \S+ --dry-run[^\n]*)\n(  .*?)^```$", PAGE, re.MULTILINE | re.DOTALL
 )
+#: Of a catalogue, by the arguments of the command.
+CATALOGUES = re.findall(
+    r"^```console\n\$ conveyor (catalogue load \S+ --dry-run[^\n]*)\n(  .*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+)
 
 
 @pytest.fixture
@@ -32,7 +36,15 @@ def test_every_known_format_has_an_example_and_every_file_is_used() -> None:
         line.split()[1].rstrip(",") for _, output in EXAMPLES for line in output.splitlines() if "  format" in line
     }
     assert set(FORMATS) <= shown
-    assert {command.split()[1] for command, _ in EXAMPLES} == FILES.keys()
+    catalogues = {command.split()[2] for command, _ in CATALOGUES}
+    assert {command.split()[1] for command, _ in EXAMPLES} | catalogues == FILES.keys()
+    assert catalogues
+
+
+@pytest.mark.parametrize(("command", "output"), CATALOGUES, ids=[command.split()[2] for command, _ in CATALOGUES])
+def test_a_catalogue_prints_what_the_page_shows(files: Path, command: str, output: str) -> None:
+    result = CliRunner().invoke(cli, shlex.split(command))
+    assert (result.output, result.exit_code) == (output, 1)  # some rows are none
 
 
 @pytest.mark.parametrize(("command", "output"), EXAMPLES, ids=[command.split()[1] for command, _ in EXAMPLES])
