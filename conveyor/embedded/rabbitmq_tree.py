@@ -47,7 +47,8 @@ def release() -> str:
         named = platform.freedesktop_os_release()
     except OSError:
         named = {}
-    return f"{named.get('ID', 'linux')}-{named.get('VERSION_ID', 'unknown')}-{platform.machine()}"
+    version = named.get("VERSION_ID") or named.get("VERSION_CODENAME") or "unknown"
+    return f"{named.get('ID', 'linux')}-{version}-{platform.machine()}"
 
 
 def version_of(packages: list[Package]) -> str:

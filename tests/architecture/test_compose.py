@@ -75,6 +75,26 @@ def test_redis_is_bounded_and_drops_what_would_expire_next() -> None:
     assert option(SERVICES["redis"], "--maxmemory-policy") == "volatile-ttl"
 
 
+@pytest.mark.parametrize(
+    ("server", "default"), [("postgres", "postgres:17"), ("rabbitmq", "rabbitmq:4.2-management"), ("redis", "redis:7")]
+)
+def test_another_image_of_a_server_is_named_in_env(server: str, default: str) -> None:
+    variable = f"{server.upper()}_IMAGE"
+    assert SERVICES[server]["image"] == f"${{{variable}:-{default}}}"
+    assert f"\n# {variable}=" in (ROOT / ".env.example").read_text()
+
+
+def test_postgres_keeps_its_data_in_its_volume_whatever_its_image_takes_for_the_place() -> None:
+    mounted = [each.partition(":")[2] for each in SERVICES["postgres"]["volumes"] if each.startswith("postgres-data:")]
+    assert mounted == [SERVICES["postgres"]["environment"]["PGDATA"]]
+
+
+def test_redis_is_started_by_its_image_and_asked_by_the_program_that_it_has() -> None:
+    """Images of Valkey have a server and a client of other names."""
+    assert SERVICES["redis"]["command"][0].startswith("--")
+    assert "valkey-cli || echo redis-cli" in SERVICES["redis"]["healthcheck"]["test"][1]
+
+
 def test_the_file_is_for_the_old_docker_compose_as_well_as_for_the_new() -> None:
     assert not {"name", "version"} & set(YAML(typ="safe").load(FILE))
 

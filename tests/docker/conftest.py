@@ -5,6 +5,7 @@ its fixtures are imported one by one.
 """
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -45,7 +46,12 @@ from ruamel.yaml import YAML
 from sqlalchemy import create_engine, make_url
 
 ROOT = Path(__file__).parents[2]
-IMAGES = {name: each["image"] for name, each in YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"].items()}
+SERVICES = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
+#: ``${POSTGRES_IMAGE:-postgres:17}`` is postgres:17 where the environment names no other.
+IMAGES = {
+    name: re.sub(r"\$\{(\w+):-(.+)\}", lambda found: os.environ.get(found[1], found[2]), each["image"])
+    for name, each in SERVICES.items()
+}
 PASSWORD = "only-for-this-test"
 
 
