@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.14 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-broker lint reset latency bench crashpoints chaos controls mutants attacks browser endurance clean
+.PHONY: help run test test-broker fresh pythons lint reset latency bench crashpoints chaos controls mutants attacks browser endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -28,6 +28,12 @@ test-broker: .venv/installed-dev ## Test the pipeline and run chaos on RabbitMQ 
 	CI=true .venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder \
 		tests/integration/pipeline tests/integration/tasks tests/integration/conveyor/test_embedded_servers.py tests/e2e && \
 	.venv/bin/conveyor chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),3) --orders $(or $(ORDERS),600)
+
+fresh: .venv/installed-dev ## Start with a RabbitMQ that is fetched, as where none is installed (a minute, 65 MB)
+	@.venv/bin/pytest tests/fresh
+
+pythons: .venv/installed-dev ## Run the tests that need no server on every other Python of this machine, 3.11 to 3.14
+	@.venv/bin/python -m tests.pythons
 
 endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
 	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest -o faulthandler_timeout=4200 tests/endurance

@@ -24,6 +24,7 @@ LIMITS = {
     "docker": 600,
     "e2e": 600,
     "endurance": 3600,
+    "fresh": 300,
 }
 
 
