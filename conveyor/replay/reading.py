@@ -55,10 +55,12 @@ def is_repetition(rows: Sequence[int]) -> bool:
 
     The same row twice, one after the other, is how tills book the same thing twice.
     """
+    size = len(rows)
+    if size < 4 or len(set(rows)) < 2:
+        return False
     return any(
-        rows[period] == rows[0] and len(rows) % period == 0 and rows[period:] == rows[:-period]
-        for period in range(2, len(rows) // 2 + 1)
-        if rows[1] != rows[0] or len(set(rows)) > 1
+        size % period == 0 and rows[period] == rows[0] and rows[period:] == rows[:-period]
+        for period in range(2, size // 2 + 1)
     )
 
 

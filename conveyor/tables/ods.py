@@ -100,10 +100,7 @@ def _cell(element: Element) -> Cell:
     if shown in ERRORS or (formula and _ERROR.fullmatch(shown)):
         return Fault(shown)
     if kind in ("float", "currency", "percentage"):
-        try:
-            return Decimal(element.get(f"{_OFFICE}value", ""))
-        except InvalidOperation:
-            return Fault("a number")
+        return _number(element.get(f"{_OFFICE}value", ""), shown)
     if kind == "date":
         return _moment(element.get(f"{_OFFICE}date-value", ""))
     if kind == "boolean":
@@ -111,6 +108,16 @@ def _cell(element: Element) -> Cell:
     if formula and not kind and not shown:
         return Fault("a formula")
     return element.get(f"{_OFFICE}string-value") or shown
+
+
+def _number(value: str, shown: str) -> Cell:
+    """A number; as the text that is shown where that is a code with zeros in front."""
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return Fault("a number")
+    is_padded = len(shown) > 1 and shown[0] == "0" and shown.isascii() and shown.isdigit() and int(shown) == number
+    return shown if is_padded else number
 
 
 def _text(paragraph: Element) -> str:

@@ -75,10 +75,10 @@ def _contains_formula(archive: zipfile.ZipFile, name: str) -> bool:
 
 def _rows(sheet: Any, formulas: Iterator[Sequence[Any]]) -> Iterator[Row]:
     sheet.reset_dimensions()  # the size that a workbook tells of itself may be wrong
-    for number, (values, beside) in enumerate(zip(sheet.iter_rows(values_only=True), formulas, strict=False), start=1):
-        cells = [_cell(value) for value in values]
+    for number, (read, beside) in enumerate(zip(sheet.iter_rows(), formulas, strict=False), start=1):
+        cells = [_padded(each) if type(each.value) is int else _cell(each.value) for each in read]
         for at, formula in enumerate(beside):
-            if isinstance(formula, str) and formula.startswith("=") and at < len(values) and values[at] is None:
+            if isinstance(formula, str) and formula.startswith("=") and at < len(read) and read[at].value is None:
                 cells[at] = Fault("a formula")
         while cells and cells[-1] == "":
             cells.pop()
@@ -86,13 +86,17 @@ def _rows(sheet: Any, formulas: Iterator[Sequence[Any]]) -> Iterator[Row]:
             yield Row(number, tuple(cells))
 
 
+def _padded(cell: Any) -> Cell:
+    """A whole number; as the text that is shown where its format, ``00000``, puts zeros in front of a code."""
+    form = str(cell.number_format)
+    return str(cell.value).zfill(len(form)) if len(form) > 1 and not form.strip("0") else Decimal(cell.value)
+
+
 def _cell(value: Any) -> Cell:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
-    if isinstance(value, int):
-        return Decimal(value)
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, str):

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,14 @@ _NAMES = (
 )
 
 
+@dataclass(frozen=True)
+class Padded:
+    """A number that is shown with zeros in front."""
+
+    number: int
+    width: int
+
+
 @pytest.fixture
 def xlsx(tmp_path: Path) -> Callable[[Sheets], Path]:
     """Writes sheets of values into an xlsx workbook; a text that begins with = is a formula without a value."""
@@ -27,8 +36,11 @@ def xlsx(tmp_path: Path) -> Callable[[Sheets], Path]:
         book.remove(book.active)
         for name, rows in sheets.items():
             sheet = book.create_sheet(name)
-            for row in rows:
-                sheet.append(list(row))
+            for at, row in enumerate(rows, start=1):
+                sheet.append([each.number if isinstance(each, Padded) else each for each in row])
+                for place, each in enumerate(row, start=1):
+                    if isinstance(each, Padded):
+                        sheet.cell(at, place).number_format = "0" * each.width
         book.save(tmp_path / "book.xlsx")
         return tmp_path / "book.xlsx"
 
@@ -65,6 +77,8 @@ def _cell(value: object) -> str:
         return "<table:table-cell/>"
     if isinstance(value, datetime):
         kind, shown = f'office:value-type="date" office:date-value="{value.isoformat()}"', value.strftime("%d/%m/%y")
+    elif isinstance(value, Padded):
+        kind, shown = f'office:value-type="float" office:value="{value.number}"', f"{value.number:0{value.width}}"
     elif isinstance(value, int | float | Decimal):
         kind, shown = f'office:value-type="float" office:value="{value}"', f"{value:.2e}"
     elif str(value).startswith("="):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from conveyor.tables.cells import Fault, NoCode, code_of
 from conveyor.tables.errors import NoHeader, Uncertain, Unreadable
 from conveyor.tables.table import Asked, Table, opened_table, table_in
+from tests.unit.conveyor.workbooks import Padded
 
 TITLES = ("number", "sku", "name", "quantity")
 ROWS = [
@@ -118,6 +119,13 @@ def test_a_workbook_keeps_numbers_texts_moments_and_faults_apart(kind: str, requ
             "sheet 'Orders', the only one of 2 with such columns",
             "header in line 2, 1 line above it left out",
         )
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_a_code_that_is_shown_with_zeros_in_front_has_them(kind: str, request: pytest.FixtureRequest) -> None:
+    file = request.getfixturevalue(kind)({"Orders": [TITLES, (Padded(123, 6), Padded(42, 5), "Cup", 2)]})
+    with opened_table(file, is_header) as read:
+        assert cells(read) == [("000123", "00042", "Cup", Decimal(2))]
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "ods"])
