@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from chassis.codes import nfc
 from chassis.settings import Settings
 from conveyor.client import Gateway, GatewayError, Refused
 from conveyor.parallel import progress
@@ -86,7 +87,9 @@ def _with(book: OpenBook, options: Options, settings: Settings) -> int:
 
 
 def _through(gateway: Gateway, options: Options, book: OpenBook, orders: int) -> int:
-    begun = has_begun(gateway, options.run, next(book.invoices(1)).customer)
+    customer = next(book.invoices(1)).customer
+    options = replace(options, run=_run_named(gateway, options.run, customer))
+    begun = has_begun(gateway, options.run, customer)
     if begun:
         say(f"run {options.run} has begun before: stock is left as it is, and no order is made twice")
     preparation = Preparation(gateway, options.run, options.stock, begun, options.concurrency, options.allow_lookalikes)
@@ -102,6 +105,11 @@ def _through(gateway: Gateway, options: Options, book: OpenBook, orders: int) ->
     for line in (*report.lines(result), *_next_steps(sent, unsent, ended)):
         say(line)
     return 0 if sent and result.complete else 1
+
+
+def _run_named(gateway: Gateway, name: str, customer: str) -> str:
+    """The run's name in normal form, since a file's name from a Mac is decomposed; as it is where 0.2.0 began it so."""
+    return name if name != nfc(name) and has_begun(gateway, name, customer) else nfc(name)
 
 
 def without_refused(invoices: Iterable[Invoice], ids: Ids, reject: Callable[[Reject], None]) -> Iterator[Invoice]:

@@ -382,3 +382,21 @@ def test_stock_codes_of_a_book_that_look_the_same_are_told_before_and_the_first_
     assert [each["sku"] for each in gateway.products.values()] == ["mug"]
     assert "MUG looks like mug (--allow-lookalikes sends it)" in (tmp_path / "alike.rejects.csv").read_text()
     assert (result.exit_code, len(gateway.orders)) == (0, 1)
+
+
+def test_a_run_is_the_same_however_its_name_is_written(gateway, run, book) -> None:
+    """A file's name from a Mac is decomposed."""
+    run(book, "--run", "Ma\u0308rz")
+    again = run(book, "--run", "M\u00e4rz")
+    assert "run M\u00e4rz has begun before" in again.output
+    assert len(gateway.orders) == 3
+
+
+def test_a_run_that_an_older_release_began_under_a_decomposed_name_goes_on(
+    gateway, run, book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("conveyor.replay.run.nfc", lambda text: text)
+        run(book, "--run", "Ma\u0308rz")
+    assert "has begun before" in run(book, "--run", "Ma\u0308rz").output
+    assert len(gateway.orders) == 3
