@@ -5,7 +5,7 @@
 | is there a file, and what kind of file is it?              | source, kinds |
 | which letters do its bytes stand for?                      | encodings  |
 | which separator, where is the header, which rows?          | delimited  |
-| the same of a workbook                                     | xlsx, ods  |
+| the same of a workbook                                     | xlsx, ods, damage |
 | what is in one cell?                                       | cells      |
 | is 1.250 a thousand, or one and a quarter?                 | numbers    |
 | is 3/2 in February or in March?                            | dates      |

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import IO, BinaryIO
-from xml.etree.ElementTree import Element, ParseError, iterparse
+from xml.etree.ElementTree import Element, iterparse
 
 from conveyor.tables.cells import ERRORS, Cell, Fault, Row
-from conveyor.tables.errors import Unreadable
+from conveyor.tables.damage import readable
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -46,11 +46,12 @@ class Ods:
     def _walk(self) -> Iterator[tuple[str, Row | None]]:
         """Each sheet's name, once alone and then with each of its rows."""
         self._file.seek(0)
-        try:
-            with zipfile.ZipFile(self._file) as archive, archive.open("content.xml") as content:
-                yield from _sheets(content)
-        except (ParseError, zipfile.BadZipFile, KeyError, RuntimeError, OSError, NotImplementedError) as error:
-            raise Unreadable("a damaged workbook (ods), or one with a password") from error
+        with (
+            readable("workbook (ods)"),
+            zipfile.ZipFile(self._file) as archive,
+            archive.open("content.xml") as content,
+        ):
+            yield from _sheets(content)
 
 
 def _sheets(content: IO[bytes]) -> Iterator[tuple[str, Row | None]]:

@@ -15,7 +15,7 @@ from itertools import repeat
 from typing import Any, BinaryIO
 
 from conveyor.tables.cells import ERRORS, Cell, Fault, Row
-from conveyor.tables.errors import Unreadable
+from conveyor.tables.damage import readable
 
 
 class Xlsx:
@@ -26,12 +26,12 @@ class Xlsx:
 
     def sheets(self) -> list[str]:
         """The names of its sheets, charts left out. Raises Unreadable."""
-        with self._workbook() as book:
+        with readable("workbook (xlsx)"), self._workbook() as book:
             return [sheet.title for sheet in book.worksheets]
 
     def rows(self, sheet: str) -> Iterator[Row]:
         """The rows of a sheet that are not blank. Raises Unreadable."""
-        with self._workbook() as values:
+        with readable("workbook (xlsx)"), self._workbook() as values:
             if not self._has_formulas():
                 yield from _rows(values[sheet], repeat(()))
                 return
@@ -43,12 +43,9 @@ class Xlsx:
     def _workbook(self, formulas: bool = False) -> Iterator[Any]:
         from openpyxl import load_workbook  # only now: it takes 15 MiB, and most books are no workbooks
 
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what it does not keep of a style or a chart, no row needs
-                book = load_workbook(self._file, read_only=True, data_only=not formulas, keep_links=False)
-        except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile, SyntaxError) as error:
-            raise Unreadable("a damaged workbook (xlsx)") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it does not keep of a style or a chart, no row needs
+            book = load_workbook(self._file, read_only=True, data_only=not formulas, keep_links=False)
         try:
             yield book
         finally:

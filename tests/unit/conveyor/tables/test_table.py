@@ -2,6 +2,8 @@
 
 import csv
 import io
+import random
+import zipfile
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conveyor.tables.cells import Fault, NoCode, code_of
-from conveyor.tables.errors import NoHeader, Uncertain, Unreadable
+from conveyor.tables.errors import NoHeader, TableError, Uncertain, Unreadable
 from conveyor.tables.table import Asked, Table, opened_table, table_in
 from tests.unit.conveyor.workbooks import Padded
 
@@ -151,6 +153,27 @@ def test_a_damaged_workbook_is_said_in_a_line(kind: str, request: pytest.Fixture
     file.write_bytes(file.read_bytes()[:700])
     with pytest.raises(Unreadable, match="is a damaged workbook"), opened_table(file, is_header):
         pass
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+@pytest.mark.parametrize("seed", range(25))
+def test_a_workbook_that_is_damaged_anywhere_is_a_table_or_an_error_in_a_line(kind: str, seed: int, request) -> None:
+    file = request.getfixturevalue(kind)({"Orders": WORKBOOK})
+    chance, written = random.Random(seed), io.BytesIO()
+    with zipfile.ZipFile(file) as whole, zipfile.ZipFile(written, "w") as damaged:
+        for name in whole.namelist():
+            content = bytearray(whole.read(name))
+            if name.endswith("xml"):
+                at = chance.randrange(len(content))
+                content[at : at + chance.randrange(3)] = bytes([chance.randrange(256)])
+            damaged.writestr(name, bytes(content))
+    raw = bytearray(written.getvalue())
+    if seed % 2:
+        raw[chance.randrange(len(raw))] ^= 0x55
+    try:
+        cells(table(bytes(raw)))
+    except TableError as error:
+        assert "\n" not in str(error)
 
 
 def test_an_identifier_is_what_was_meant_or_is_refused() -> None:
