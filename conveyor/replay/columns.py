@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from conveyor.replay.formats import FORMATS, Format
+from conveyor.replay.formats import FORMATS, UCI, Format
 from conveyor.tables.errors import Uncertain
 
 #: Either price will do.
@@ -48,6 +48,11 @@ class Header:
         if self.found and self.mapped:
             self.found = self.found[:1]
         return bool(self.found)
+
+    @property
+    def lacking(self) -> list[str]:
+        """The fields that the line which came closest does not name; all that are needed where none came close."""
+        return self.missing or list(FORMATS.get(self.asked, UCI).needed)
 
     def columns(self, titles: Sequence[str]) -> Columns:
         """Where everything is, under this header. Raises Uncertain where that can be read in more than one way."""

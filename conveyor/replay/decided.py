@@ -17,11 +17,11 @@ SHOWN = 3
 
 def no_header(header: Header, answers: Answers) -> str:
     """What is missing for an order book, and how to say what is what."""
-    missing = ", ".join(header.missing)
-    plural = "s" * (len(header.missing) > 1)
+    missing = ", ".join(header.lacking)
+    plural = "s" * (len(header.lacking) > 1)
     known = "" if answers.format == "auto" else f" of the format {answers.format}"
     return (
-        f"no order book{known}: no line names the column{plural} {missing}. --map {header.missing[0]}=TITLE says what "
+        f"no order book{known}: no line names the column{plural} {missing}. --map {header.lacking[0]}=TITLE says what "
         f"one is called, --format NAME which export it is ({', '.join(FORMATS)})"
     )
 

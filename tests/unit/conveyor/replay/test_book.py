@@ -206,6 +206,7 @@ def test_a_credit_note_may_tell_the_price_of_a_product() -> None:
     [
         (b"InvoiceNo,Quantity,UnitPrice\n1,2,3\n", "column StockCode"),
         (b"a text about something else\n", "columns InvoiceNo, StockCode, Quantity, UnitPrice"),
+        (b'"', "columns InvoiceNo, StockCode, Quantity, UnitPrice"),
     ],
 )
 def test_a_file_that_is_no_order_book_says_what_is_missing(raw: bytes, missing: str) -> None:
