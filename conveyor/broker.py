@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from amqp.exceptions import AMQPError, NotFound
 from kombu import Connection
@@ -12,6 +13,9 @@ from celeryconfig import task_queues
 from chassis.errors import ConveyorError
 from conveyor.access import is_login, refused_broker, refused_redis
 from tasks.topology import difference, is_as_before, our_queues
+
+#: A queue that does not exist.
+NOBODY = "conveyor_nobody"
 
 
 class BrokerDown(ConveyorError):
@@ -65,6 +69,35 @@ def depths(url: str, queues: Iterable[str], timeout: float = 5.0) -> dict[str, i
         return {name: _depth(connection, name) for name in queues}
 
 
+def consumers(url: str, queues: Iterable[str], timeout: float = 5.0) -> dict[str, int]:
+    """How many workers consume each of these queues that exist; nothing of the stand-in's. Raises BrokerDown."""
+    if is_stand_in(url):
+        return {}
+    with reached(url, timeout) as connection:
+        found = {name: _declared(connection, name) for name in queues}
+    return {name: int(each.consumer_count) for name, each in found.items() if each is not None}
+
+
+def has_alarm(url: str, timeout: float = 5.0) -> bool:
+    """Whether RabbitMQ takes no messages, since its disk or its memory is full. Raises BrokerDown.
+
+    It says so to who publishes, and to nobody else: so this sends a message to a queue that does not exist.
+    """
+    if is_stand_in(url):
+        return False
+    with reached(url, timeout) as connection, connection.channel() as channel:
+        answers: list[bool] = []
+        connection.connection.on_blocked = lambda _reason: answers.append(True)
+        channel.confirm_select()
+        channel.events["basic_ack"].add(lambda *_tag: answers.append(False))
+        channel.basic_publish(channel.prepare_message(b""), exchange="", routing_key=NOBODY)
+        while not answers:
+            connection.drain_events(timeout=timeout)
+        if answers[0]:
+            connection.collect(socket_timeout=1)  # nobody would answer to a polite end
+        return answers[0]
+
+
 def differences(url: str, timeout: float = 5.0) -> list[str]:
     """A sentence for each queue that is there with other arguments than ours. Declares nothing. Raises BrokerDown."""
     if is_stand_in(url):
@@ -79,10 +112,14 @@ def differences(url: str, timeout: float = 5.0) -> list[str]:
 
 
 def _depth(connection: Connection, name: str) -> int | None:
+    declared = _declared(connection, name)
+    return None if declared is None else int(declared.message_count)
+
+
+def _declared(connection: Connection, name: str) -> Any:
     with connection.channel() as channel:  # a passive declare that fails takes its channel with it
         try:
             # In Valkey an empty queue does not exist, so there it is not asked for passively; that declares nothing.
-            declared = channel.queue_declare(queue=name, passive=not is_stand_in(connection.as_uri()))
+            return channel.queue_declare(queue=name, passive=not is_stand_in(connection.as_uri()))
         except NotFound:
             return None
-        return int(declared.message_count)

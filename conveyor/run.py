@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from conveyor.destroying import Yes, require_consent
 from conveyor.embedded.processes import EmbeddedError, end_left_behind
 from conveyor.embedded.rabbitmq_tree import FETCHED
 from conveyor.embedded.supervisor import StopRequested, Supervisor
+from conveyor.embedded.unit import Unit
 from conveyor.first_order import first_order
 from conveyor.ports import require_all
 from conveyor.servers import Servers, provide_rabbitmq
@@ -101,7 +103,9 @@ class _Run:
         self._settings = self._servers.lead_to(chosen)
         names = {each.name for each in self._servers.all()}
         children = Children(self._settings, state, names, self._servers.management_url())
-        self._supervisor = Supervisor([*self._servers.all(), *children.all()], say, self._save, terminal.say_in_place)
+        units: list[Unit] = [*self._servers.all(), *children.all()]
+        trouble = partial(stack.trouble, state)
+        self._supervisor = Supervisor(units, say, self._save, terminal.say_in_place, trouble)
 
     def serve(self, demo: bool, missing: str) -> None:
         """``missing``: why there is no RabbitMQ, where there is none."""

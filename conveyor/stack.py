@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from chassis.ready import why_not_ready
 from conveyor.embedded.processes import RECORD, EmbeddedError, Process, end_left_behind, write_private
 from conveyor.embedded.rabbitmq_tree import FETCHED
 
@@ -39,6 +40,8 @@ OURS = {
     "stack.json", "lock", "postgres", "valkey", "rabbitmq", "broker", "logs", "processes", "ready", "chaos", "bench",
     FETCHED,
 }  # fmt: skip
+#: Processes that keep a ready file.
+TOLD_BY_FILE = ("worker-", "relay-", "sweeper", "quarantine")
 LOCK_PATIENCE = 1.0  # seconds: another command may hold the lock for a moment, to see whether a stack runs
 
 
@@ -128,6 +131,14 @@ def require_stopped(state: Path) -> None:
             f"processes of a killed supervisor still run on {state}: {', '.join(left)}. `conveyor run` takes them over,"
             " and Ctrl-C there stops them"
         )
+
+
+def trouble(state: Path, name: str) -> str | None:
+    """Why a process of this stack that is there does not do its work; None where it does.
+
+    "starting" where it has not got ready yet. A web process and a server have no ready file: they are asked.
+    """
+    return why_not_ready(state / "ready" / name) if name.startswith(TOLD_BY_FILE) else None
 
 
 def forget(state: Path) -> None:

@@ -39,7 +39,8 @@ class Status:
     """What was seen. What could not be seen is None or missing, and ``down`` says why, by the source's name.
 
     ``outboxes`` has the number of rows and the age of the oldest in seconds; ``queues`` the number of messages that
-    wait, and that are dead (None where the broker has no dead-letter queues).
+    wait, and that are dead (None where the broker has no dead-letter queues), and of workers that consume them (None
+    where the broker does not know). A process is running, starting, waiting (``down`` says for what) or dead.
     """
 
     stack: str | None = None
@@ -118,13 +119,11 @@ def _look_at_processes(seen: Status, settings: Settings) -> None:
     seen.stack = f"{settings.state_dir}, process {running.supervisor}{'' if running.ready else ', not ready yet'}"
     for name, pid in sorted(running.processes.items()):
         alive = started(pid) is not None
-        ready = Path(settings.state_dir, "ready", name)
-        # A worker or relay that has not got ready yet has no ready file; a web process is asked by the gateway.
-        waits = name.startswith(("worker-", "relay-")) and not ready.exists()
-        state = "dead" if not alive else "starting" if waits else "running"
+        why = f"process {pid} has ended" if not alive else stack.trouble(Path(settings.state_dir), name)
+        state = "dead" if not alive else "running" if why is None else "starting" if why == "starting" else "waiting"
         seen.processes.append({"name": name, "pid": pid, "state": state})
-        if not alive:
-            seen.down[name] = f"process {pid} has ended"
+        if why is not None and why != "starting":
+            seen.down[name] = why
 
 
 def _look_at_gateway(seen: Status, settings: Settings) -> None:
@@ -137,18 +136,29 @@ def _look_at_gateway(seen: Status, settings: Settings) -> None:
 
 
 def _look_at_queues(seen: Status, settings: Settings) -> None:
-    from conveyor.broker import dead_queues, depths, differences, is_stand_in, work_queues
+    from conveyor.broker import consumers, dead_queues, depths, differences, has_alarm, is_stand_in, work_queues
 
     url = settings.require("broker_url")
     dead = [] if is_stand_in(url) else dead_queues()
     found = depths(url, [*work_queues(), *dead], timeout=PATIENCE)
-    seen.queues = {name: {"waiting": found[name], "dead": found.get(f"{name}.dead")} for name in work_queues()}
+    working = consumers(url, work_queues(), timeout=PATIENCE)
+    seen.queues = {
+        name: {"waiting": found[name], "dead": found.get(f"{name}.dead"), "workers": working.get(name)}
+        for name in work_queues()
+    }
     missing = [name for name, depth in found.items() if depth is None]
     wrong = differences(url, timeout=PATIENCE)
     if missing:
         wrong.append(f"missing: {', '.join(missing)}; `conveyor topology` declares them")
+    left = [name for name, count in working.items() if not count and found[name]]
+    if left:
+        wrong.append(f"messages wait, and no worker consumes them: {', '.join(left)}")
     if wrong:
         seen.down["queues"] = "; ".join(wrong)
+    if has_alarm(url, timeout=PATIENCE):
+        seen.down["broker"] = (
+            "RabbitMQ has an alarm and takes no messages: its disk or memory is full (`rabbitmq-diagnostics alarms`)"
+        )
 
 
 def _look_at_redis(seen: Status, settings: Settings) -> None:
@@ -188,9 +198,10 @@ def _lines(seen: Status) -> Iterator[str]:
         services = seen.gateway.get("services", {})
         yield "web: " + ", ".join(f"{name} {state}" for name, state in services.items())
     if seen.queues:
-        yield f"queues {'':<21} {'waiting':>8} {'dead':>6}"
-        for name, depth in seen.queues.items():
-            yield f"  {name:<26} {_number(depth['waiting']):>8} {_number(depth['dead']):>6}"
+        yield f"queues {'':<21} {'waiting':>8} {'dead':>6} {'workers':>8}"
+        for name, queue in seen.queues.items():
+            counts = _number(queue["waiting"]), _number(queue["dead"]), _number(queue["workers"])
+            yield f"  {name:<26} {counts[0]:>8} {counts[1]:>6} {counts[2]:>8}"
     if seen.outboxes:
         yield f"outboxes {'':<19} {'waiting':>8}"
         for name, outbox in seen.outboxes.items():

@@ -86,14 +86,16 @@ class EventsTogether(bootsteps.StartStopStep):  # type: ignore[misc]
             self._send(consumer)
 
     def _send(self, consumer: Any) -> None:
-        if consumer.event_dispatcher:
+        if consumer.event_dispatcher and consumer.event_dispatcher.enabled:
             consumer.event_dispatcher.flush()
 
 
 app.steps["consumer"].add(TopologyCheck)
 app.steps["consumer"].add(Admission)
 app.steps["consumer"].add(EventsTogether)
-app.steps["consumer"].add("tasks.intake:Intake")  # by name: only workers load it
+# By name: only workers load them.
+app.steps["consumer"].add("tasks.intake:Intake")
+app.steps["consumer"].add("tasks.alarm:Alarm")
 
 
 @signals.celeryd_init.connect(weak=False)
@@ -109,5 +111,7 @@ def _configure_logs(**_signal: Any) -> None:
     configure_logs(settings(), "worker")
     # What Celery says in the handlers of signals it would print as it is. (Loaded by workers anyway, and by no relay.)
     from celery.apps import worker as celerys_worker
+
+    import tasks.ending  # noqa: F401 - connects itself
 
     celerys_worker.safe_say = lambda words, *_file: say_at_once(settings(), "worker", words)

@@ -4,6 +4,7 @@ It lets its queues go while its database is away: it could only hand back what i
 the database. It lets one queue go for ``conveyor topology``, which moves queues that a release before has made.
 """
 
+import threading
 import time
 from typing import Any
 
@@ -42,6 +43,7 @@ class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
         #: Queues that are let go, and until when.
         self._lent: dict[str, float] = {}
         self._timer: Any = None
+        self._asking = threading.Thread()
         self._said = -TOUCH_EVERY
         self._why: str | None = None
 
@@ -67,12 +69,14 @@ class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
         self._consumer.call_soon(self._consume)
 
     def _look(self) -> None:
-        """In the timer's thread, where the pool is one of threads: what has to do with the broker is left to the
-        loop's."""
+        """In the loop's thread, or in a timer's: the database is asked in one that may wait, and what has to do with
+        the broker is left to the loop."""
         now = time.monotonic()
         for queue in [queue for queue, until in self._lent.items() if until < now]:
             self._lent.pop(queue, None)
-        absence.look()
+        if absence.lasts() and not self._asking.is_alive():
+            self._asking = threading.Thread(target=absence.look, name="ask-database", daemon=True)
+            self._asking.start()
         if self._consumer.task_consumer is not None and self._wanted() != self._consumed():
             self._consumer.call_soon(self._consume)
         self._say(now)

@@ -71,15 +71,14 @@ class Absence:
         return self._away is not None
 
     def look(self) -> None:
-        """Ask it again, where it was away for too long. Raises what is no fault of a database that is away."""
+        """Ask it again, where it was away for too long."""
         if self._away is None:
             return
         try:
             with transaction(self._away) as session:
                 session.execute(text("SELECT 1"))
         except Exception as error:
-            if fault_of(error) is Fault.OTHER:
-                raise
+            log.warning("database_away", error=str(error))
             return
         self.ends()
 

@@ -44,8 +44,23 @@ class BrokerAway(ConveyorError):
     """The broker cannot be reached, or does not confirm in time."""
 
 
+class BrokerBlocked(ConveyorError):
+    """RabbitMQ has an alarm, since its disk or its memory is full, and takes no messages until it is over.
+
+    ``sent`` is how many of the messages are on their way all the same: it will take those first.
+    """
+
+    def __init__(self, sent: int = 0) -> None:
+        super().__init__("the broker has an alarm (its disk or its memory is full) and takes no messages")
+        self.sent = sent
+
+
 class Publisher:
-    """One connection to the broker, thrown away after any failure and any refusal."""
+    """One connection to the broker, thrown away after any failure and any refusal, and kept through an alarm.
+
+    What is written to a connection that the broker does not read for now is read when the alarm is over, also when the
+    connection was closed meanwhile. So nothing is sent a second time, nor on another connection.
+    """
 
     def __init__(self, app: Celery, url: str) -> None:
         self._app = app
@@ -55,22 +70,45 @@ class Publisher:
         #: Which queue each message is for that the broker has not answered for yet, by its number on the channel.
         self._open: dict[int, str] = {}
         self._tag = 0
+        self._blocked = False
         self._refused: dict[str, str] = {}
 
     def publish(self, messages: Sequence[Outgoing]) -> dict[str, str]:
         """Send these and wait until the broker has answered for all. Returns the queues that refused, and why.
 
         A queue that is missing or full refuses; what was for the others is confirmed. Raises BrokerAway: then nothing
-        is.
+        is. Raises BrokerBlocked: then call ``settle`` for what was sent before anything else is published.
         """
         self._refused = {}
         try:
             self._connect()
+            first = self._tag
+            if self._blocked:
+                self.check()
             for message in messages:
+                if self._blocked:
+                    raise BrokerBlocked(self._tag - first)
                 self._send(message)
-            self._await_confirms()
+            self._await_confirms(self._tag - first)
         except AWAY as error:
             raise self._away(error) from error
+        return self._answered()
+
+    def settle(self) -> dict[str, str]:
+        """Wait until the broker has answered for what was sent when an alarm began; returns what ``publish`` does.
+
+        Raises BrokerBlocked while the alarm lasts, and BrokerAway where nobody will ever know.
+        """
+        if self._channel is None:
+            raise BrokerAway("the connection was lost while the broker had an alarm")
+        self.check()
+        try:
+            self._await_confirms(0)
+        except AWAY as error:
+            raise self._away(error) from error
+        return self._answered()
+
+    def _answered(self) -> dict[str, str]:
         if self._refused:
             # RabbitMQ remembers for each channel that a queue is full, and may forget to say when it is so no more:
             # not when its limit is taken away (rabbitmq-server#12206, mended only in 2024). A new channel asks anew.
@@ -78,7 +116,7 @@ class Publisher:
         return self._refused
 
     def check(self) -> None:
-        """For when there is nothing to send: make sure that the broker is there. Raises BrokerAway.
+        """For when there is nothing to send: make sure that the broker is there. Raises BrokerAway, BrokerBlocked.
 
         To be called every second or so: this also tells the broker that we are there.
         """
@@ -93,6 +131,8 @@ class Publisher:
             self._connection.heartbeat_check()
         except AWAY as error:
             raise self._away(error) from error
+        if self._blocked:
+            raise BrokerBlocked
 
     def _away(self, error: Exception) -> BrokerAway:
         self.close()
@@ -112,12 +152,14 @@ class Publisher:
             return
         self._connection = connection_to(self._url, CONFIRM_TIMEOUT, broker_heartbeat)
         self._channel = self._connection.channel()
-        self._open, self._tag = {}, 0
+        self._open, self._tag, self._blocked = {}, 0, False
         if not STAND_IN:
             self._channel.confirm_select()
             self._channel.events["basic_ack"].add(self._on_ack)
             self._channel.events["basic_nack"].add(self._on_nack)
             self._channel.events["basic_return"].add(self._on_return)
+            self._connection.connection.on_blocked = self._on_blocked
+            self._connection.connection.on_unblocked = self._on_unblocked
 
     def _send(self, message: Outgoing) -> None:
         celerys = self._app.amqp.create_task_message(
@@ -143,15 +185,24 @@ class Publisher:
         self._open[self._tag] = queue
         self._channel.basic_publish(prepared, exchange=EXCHANGE.name, routing_key=queue, mandatory=True)
 
-    def _await_confirms(self) -> None:
+    def _await_confirms(self, sent: int) -> None:
         if STAND_IN:
             self._open.clear()
         deadline = time.monotonic() + CONFIRM_TIMEOUT
         while self._open:
-            left = deadline - time.monotonic()
-            if left <= 0 or self._connection is None:
+            if self._blocked:
+                raise BrokerBlocked(sent)
+            if time.monotonic() > deadline or self._connection is None:
                 raise TimeoutError(f"no confirm within {CONFIRM_TIMEOUT} s")
-            self._connection.drain_events(timeout=left)
+            # A short time-out, and again: each heartbeat of the broker's makes the library wait anew for all of it.
+            with contextlib.suppress(TimeoutError):
+                self._connection.drain_events(timeout=0.5)
+
+    def _on_blocked(self, _reason: str) -> None:
+        self._blocked = True
+
+    def _on_unblocked(self) -> None:
+        self._blocked = False
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for each in [each for each in self._open if each <= tag] if multiple else [tag]:

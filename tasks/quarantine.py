@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from celeryconfig import STAND_IN, accept_content, broker_heartbeat, connection_to, dead_queue, task_queues
 from chassis.database import Fault, fault_of, open_database, storable, transaction
-from chassis.ready import TOUCH_EVERY, say_ready
+from chassis.ready import TOUCH_EVERY, say_not_ready, say_ready
 from chassis.settings import Settings
 from sales.faults import keep_dead_letter
 from sales.messages import DeadLetter
@@ -71,6 +71,7 @@ class Quarantine:
                 self._consume()
             except (OSError, AMQPError, KombuError) as error:
                 log.warning("broker_away", error=str(error) or type(error).__name__)
+                say_not_ready(self._settings, "the broker is away")
             except topology.TopologyMissing as error:
                 if not self._ready:
                     raise
@@ -79,6 +80,7 @@ class Quarantine:
                 if fault_of(error) is Fault.OTHER:
                     raise
                 log.warning("database_away", error=str(error))
+                say_not_ready(self._settings, "its database is away")
             self._stopping.wait(self._pause)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
 

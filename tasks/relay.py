@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 from sqlalchemy import text
@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from celeryconfig import QUEUE_OF_TASK, connection_to
 from chassis.database import Fault, fault_of, open_database, transaction
 from chassis.json_text import read_json
-from chassis.ready import say_ready
+from chassis.ready import say_not_ready, say_ready
 from chassis.settings import Settings
 from tasks import topology
 from tasks.app import app
 from tasks.bundles import Bundle, bundles
-from tasks.publisher import AWAY, BrokerAway, Outgoing, Publisher
+from tasks.publisher import AWAY, BrokerAway, BrokerBlocked, Outgoing, Publisher
 
 log = structlog.get_logger()
 
@@ -51,27 +51,51 @@ class Relay:
         self._settings = settings
         #: Tasks that are left alone, and until when: their queue refused messages, or they have none here.
         self._resting: dict[str, float] = {}
+        #: Sent when the broker had an alarm, and not confirmed yet.
+        self._on_their_way: Sequence[Bundle] = []
+        self._alarm = False
         self._more = False
         self._crowd = False
         self._stopping = threading.Event()
 
     def round(self) -> int:
-        """Publish what waits and return the number of messages. Raises BrokerAway and database errors."""
+        """Publish what waits and return the number of messages. Raises BrokerAway, BrokerBlocked, database errors."""
         now = time.monotonic()
         self._resting = {task: until for task, until in self._resting.items() if until > now}
+        if self._on_their_way:
+            self._settle()
         return self._move()
+
+    def _settle(self) -> None:
+        """Remove what the broker has taken after its alarm."""
+        try:
+            refused = self._publisher.settle()
+        except BrokerAway:
+            self._on_their_way = []
+            raise
+        with transaction(self._sessions) as session:
+            self._remove(session, self._on_their_way, refused)
+        self._on_their_way = []
+
+    def _remove(self, session: Session, published: Sequence[Bundle], refused: Mapping[str, str]) -> list[Bundle]:
+        self._rest(refused)
+        taken = [each for each in published if each.queue not in refused]
+        session.execute(_REMOVE, {"ids": [row for each in taken for row in each.rows]})
+        return taken
 
     def _move(self) -> int:
         with transaction(self._sessions) as session:
             rows = session.execute(_CLAIM, {"resting": list(self._resting), "most": CLAIM}).all()
             ready = [each for each in bundles(rows) if self._has_queue(each)]
             if ready:
-                refused = self._publisher.publish(
-                    [Outgoing(each.task, each.orders, read_json(each.links)) for each in ready]
-                )
-                self._rest(refused)
-                ready = [each for each in ready if each.queue not in refused]
-                session.execute(_REMOVE, {"ids": [row for each in ready for row in each.rows]})
+                messages = [Outgoing(each.task, each.orders, read_json(each.links)) for each in ready]
+                try:
+                    refused = self._publisher.publish(messages)
+                except BrokerBlocked as blocked:
+                    # No transaction may stand open for as long as an alarm lasts.
+                    self._on_their_way = ready[: blocked.sent]
+                    raise
+                ready = self._remove(session, ready, refused)
         self._more = len(rows) == CLAIM
         self._crowd = sum(len(each.orders) for each in ready) > 1
         return len(ready)
@@ -102,21 +126,32 @@ class Relay:
                 if not self.round():
                     self._publisher.check()
                 say_ready(self._settings)
+                self._alarm = False
+            except BrokerBlocked as error:
+                if not self._alarm:
+                    log.error("broker_alarm", error=str(error))
+                self._alarm = True
+                self._wait_for(str(error))
+                continue
             except BrokerAway as error:
                 log.warning("broker_away", error=str(error))
-                self._stopping.wait(REST)
+                self._wait_for("the broker is away")
                 continue
             except Exception as error:
                 if fault_of(error) is Fault.OTHER:
                     raise
                 log.warning("database_away", error=str(error))
-                self._stopping.wait(REST)
+                self._wait_for("its database is away")
                 continue
             if self._crowd:
                 self._stopping.wait(self._settings.relay_gap)
             if not self._more:
                 _wait(wake_up, self._settings.relay_poll)
         self._publisher.close()
+
+    def _wait_for(self, why: str) -> None:
+        say_not_ready(self._settings, why)
+        self._stopping.wait(REST)
 
     def await_topology(self) -> None:
         """Wait for the broker, and make sure that it has our queues. Raises TopologyMissing."""

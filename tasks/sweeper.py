@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.database import Fault, fault_of, open_database, transaction
-from chassis.ready import TOUCH_EVERY, say_ready
+from chassis.ready import TOUCH_EVERY, say_not_ready, say_ready
 from chassis.settings import Settings
 from sales import sweeping
 
@@ -55,6 +55,7 @@ class Sweeper:
                 if fault_of(error) is Fault.OTHER:
                     raise
                 log.warning("database_away", error=str(error))
+                say_not_ready(self._settings, "its database is away")
                 served = False
             self._rest(served)
 

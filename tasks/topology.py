@@ -42,7 +42,9 @@ def declare(connection: Connection, left: Collection[str] = ()) -> list[str]:
 
 def our_queues() -> list[Queue]:
     """Every queue, dead-letter queues first: a queue leads to its own."""
-    return [*(dead_queue(queue.name) for queue in task_queues if not STAND_IN), *task_queues]
+    # Made for this: a worker's own queues are not declared (tasks/app.py).
+    dead = [dead_queue(queue.name) for queue in task_queues if not STAND_IN]
+    return [*dead, *(work_queue(queue.name) for queue in task_queues)]
 
 
 def difference(connection: Connection, declared: Exchange | Queue) -> str | None:

@@ -14,6 +14,8 @@ from conveyor.embedded.unit import Unit, become_ready, last_words
 PAUSE = 0.1  # seconds between two looks at everything
 FIRST_BACK_OFF = 0.5
 LONGEST_BACK_OFF = 30.0
+#: Seconds for which a unit must be in trouble until that is said.
+TROUBLED_FOR = 5.0
 STEADY_AFTER = 20.0  # a unit that ran for so many seconds is started again as promptly as the first time
 
 
@@ -29,6 +31,8 @@ class Life:
     ready: bool = False
     due: float | None = None  # when it is started again; None while it runs
     pause: float = FIRST_BACK_OFF
+    troubled: float | None = None  # since when it does not do its work
+    told: bool = False  # people were told so
 
     def died(self, now: float) -> float:
         """Note a death and return the seconds until the next start: doubled each time, short after a steady run."""
@@ -40,12 +44,14 @@ class Life:
 
     def born(self, now: float) -> None:
         self.began, self.due, self.ready = now, None, False
+        self.troubled, self.told = None, False
 
 
 class Supervisor:
     """All units of a stack. ``say`` is told what people should know, ``changed`` is called when a pid has changed.
 
-    ``show`` is told what is being waited for, again and again, and nothing once it is over.
+    ``show`` is told what is being waited for, again and again, and nothing once it is over. ``trouble`` says of a
+    unit's name why that unit, which is ready, does not do its work, or None.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Supervisor:
         say: Callable[[str], None],
         changed: Callable[[], None] = lambda: None,
         show: Callable[[str], None] = lambda _words: None,
+        trouble: Callable[[str], str | None] = lambda _name: None,
     ) -> None:
         """Raises ValueError where a unit needs one that is not in the list before it."""
         for number, unit in enumerate(units):
@@ -64,6 +71,7 @@ class Supervisor:
         self._say = say
         self._changed = changed
         self._show = show
+        self._trouble = trouble
         self._lives: dict[str, Life] = {}
         self._requests = 0
 
@@ -133,6 +141,20 @@ class Supervisor:
         elif not life.ready and unit.healthy():
             life.ready = True
             self._say(f"{unit.name} is ready again after {now - life.began:.1f} s.")
+        elif life.ready:
+            self._tell_of_trouble(unit, life, now)
+
+    def _tell_of_trouble(self, unit: Unit, life: Life, now: float) -> None:
+        why = self._trouble(unit.name)
+        if why is None:
+            if life.told:
+                self._say(f"{unit.name} works again.")
+            life.troubled, life.told = None, False
+            return
+        life.troubled = life.troubled or now
+        if not life.told and now - life.troubled >= TROUBLED_FOR:
+            self._say(f"{unit.name} is there and does not work: {why} (log: {unit.log}).")
+            life.told = True
 
     def _start_again(self, unit: Unit, life: Life) -> None:
         life.born(time.monotonic())

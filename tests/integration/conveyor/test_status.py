@@ -61,16 +61,58 @@ def test_messages_that_wait_and_dead_ones_are_counted(shop: Any, rabbitmq: Rabbi
             connection.Producer().publish("x", routing_key=queue, exchange="", retry=False)
         asked = replace(shop.settings, broker_url=rabbitmq.url())
         # A message counts once its queue has written it down, which may be after it was sent.
-        wait_until(lambda: look_at(asked).queues["delivery_queue"] == {"waiting": 1, "dead": 2}, 30)
+        wait_until(lambda: look_at(asked).queues["delivery_queue"] == {"waiting": 1, "dead": 2, "workers": 0}, 30)
         seen = look_at(asked)
         for queue in ("delivery_queue", "delivery_queue.dead"):
             connection.default_channel.queue_purge(queue)
-        assert seen.queues["order_status_queue"] == {"waiting": 0, "dead": 0}
+        assert seen.queues["order_status_queue"] == {"waiting": 0, "dead": 0, "workers": 0}
         connection.default_channel.queue_delete("order_status_queue.dead")
         seen = look_at(replace(shop.settings, broker_url=rabbitmq.url()))
         declare(connection)
-    assert seen.queues["order_status_queue"] == {"waiting": 0, "dead": None}
+    assert seen.queues["order_status_queue"] == {"waiting": 0, "dead": None, "workers": 0}
     assert "order_status_queue.dead" in seen.down["queues"]
+
+
+@pytest.mark.rabbitmq
+def test_messages_that_no_worker_consumes_are_told(shop: Any, rabbitmq: RabbitMQ) -> None:
+    url = rabbitmq.add_vhost("nobody-works")
+    with Connection(url) as connection:
+        declare(connection)
+        asked = replace(shop.settings, broker_url=url)
+        assert "queues" not in look_at(asked).down
+        connection.Producer().publish("x", routing_key="delivery_queue", exchange="", retry=False)
+        wait_until(lambda: look_at(asked).queues["delivery_queue"]["waiting"] == 1, 30)
+        said = look_at(asked).down["queues"]
+        assert said == "messages wait, and no worker consumes them: delivery_queue"
+        with connection.channel() as channel:
+            channel.basic_qos(0, 1, False)
+            channel.basic_consume("delivery_queue", callback=lambda _message: None)
+            channel.basic_consume("order_status_queue", callback=lambda _message: None)
+            seen = look_at(asked)
+        assert seen.queues["order_status_queue"]["workers"] == 1
+        assert "queues" not in seen.down
+    rabbitmq.remove_vhost("nobody-works")
+
+
+@pytest.mark.rabbitmq
+def test_an_alarm_of_the_broker_is_told_and_is_a_failure(
+    shop: Any, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in os.environ if each.startswith("CONVEYOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CONVEYOR_BROKER_URL", rabbitmq.url())
+    asked = replace(shop.settings, broker_url=rabbitmq.url())
+    with Connection(rabbitmq.url()) as connection:
+        declare(connection)
+    assert "broker" not in look_at(asked).down
+    rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "0.00000001")
+    try:
+        result = CliRunner().invoke(cli, ["status"])
+    finally:
+        rabbitmq.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1GB")
+    assert "DOWN  broker: RabbitMQ has an alarm and takes no messages" in result.output
+    assert result.exit_code == 1
+    assert "broker" not in look_at(asked).down
 
 
 def test_the_stand_in_broker_has_depths_and_no_dead_letters(shop: Any, valkey: Valkey) -> None:
@@ -81,7 +123,7 @@ def test_the_stand_in_broker_has_depths_and_no_dead_letters(shop: Any, valkey: V
     finally:
         client.delete("delivery_queue")
         client.close()
-    assert seen.queues["delivery_queue"] == {"waiting": 1, "dead": None}
+    assert seen.queues["delivery_queue"] == {"waiting": 1, "dead": None, "workers": None}
     assert "broker" not in seen.down
 
 

@@ -83,14 +83,21 @@ class Pipeline:
                 self.customer = sales.register_customer(session, details, None)[0].id
 
     def start(
-        self, kind: str, service: str = "", patch: str = "", wait: bool = True, tree: Path = ROOT, **environment: str
+        self,
+        kind: str,
+        service: str = "",
+        patch: str = "",
+        wait: bool = True,
+        tree: Path = ROOT,
+        options: Sequence[str] = (),
+        **environment: str,
     ) -> str:
         """Start a worker, relay or web process (``serve``) of a service, the sweeper or the quarantine; its name.
 
         ``patch`` is Python that runs in it first, and makes it die. ``tree`` is where its code comes from.
         """
         name = "-".join(each for each in (kind, service, tree.name if tree != ROOT else "") if each)
-        command = [kind, service or "run"] if kind != "sweeper" else [kind]
+        command = [kind, service or "run", *options] if kind != "sweeper" else [kind]
         environment = {**self.environment, "PYTHONPATH": str(tree), **environment}
         self.ready_files[name] = self.folder / f"{name}.{uuid7().hex}.ready"
         if kind == "serve":

@@ -13,6 +13,8 @@ class SilentProxy:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
+        #: How many connections were opened.
+        self.accepted = 0
         self._open = threading.Event()
         self._open.set()
         self._sockets: list[socket.socket] = [self._listener]
@@ -36,6 +38,7 @@ class SilentProxy:
         with suppress(OSError):  # the listener was closed
             while True:
                 client, _ = self._listener.accept()
+                self.accepted += 1
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._sockets += [client, server]
                 for source, sink in ((client, server), (server, client)):

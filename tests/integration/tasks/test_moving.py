@@ -83,9 +83,8 @@ def broker_before(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterat
     name = f"test-{uuid7().hex}"
     url = rabbitmq.add_vhost(name)
     with Connection(url) as connection, connection.channel() as channel:
-        before = [work_queue(queue.name, DELIVERY_LIMIT_BEFORE) for queue in celeryconfig.task_queues]
         with monkeypatch.context() as patched:
-            patched.setattr(topology, "task_queues", before)
+            patched.setattr(topology, "work_queue", lambda name: work_queue(name, DELIVERY_LIMIT_BEFORE))
             topology.declare(connection)
         channel.auto_decode = False
         yield Broker(url, connection, channel)

@@ -13,6 +13,7 @@ class Dispatcher:
     """Celery's, as far as it counts: how often it was told to send what it has."""
 
     def __init__(self) -> None:
+        self.enabled = True
         self.sent = 0
 
     def flush(self) -> None:
@@ -33,6 +34,15 @@ def test_an_event_waits_for_the_timer(consumer):
     [scheduled] = consumer.timer.queue
     scheduled.entry()
     assert consumer.event_dispatcher.sent == 1
+
+
+def test_while_the_broker_has_an_alarm_nothing_is_sent(consumer):
+    step = EventsTogether(consumer)
+    step.start(consumer)
+    consumer.event_dispatcher.enabled = False
+    [scheduled] = consumer.timer.queue
+    scheduled.entry()
+    assert consumer.event_dispatcher.sent == 0
 
 
 def test_the_last_events_leave_before_the_worker_does(consumer):
