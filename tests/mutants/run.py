@@ -34,7 +34,7 @@ EXPECTED = Path(__file__).parent / "survivors.txt"
 #: The modules that keep the promises.
 MODULES = (
     "chassis/attempts", "chassis/cache", "chassis/database", "chassis/group_commit", "chassis/idempotency",
-    "chassis/outbox", "chassis/together", "chassis/wake", "delivery/models", "delivery/service",
+    "chassis/outbox", "chassis/together", "chassis/wake", "delivery/models", "delivery/scans", "delivery/service",
     "gateway_app/idempotency", "gateway_app/upstream", "inventory/models", "inventory/queries", "inventory/service",
     "sales/backlog", "sales/chains", "sales/faults", "sales/following", "sales/models", "sales/placing",
     "sales/pricing", "sales/service", "sales/status", "sales/sweeping", "sales/timeline", "tasks/admission",
