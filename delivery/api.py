@@ -91,7 +91,7 @@ def show_log(filters: dict[str, Any], delivery_id: DeliveryId) -> dict[str, Any]
 )
 @refuses(blueprint, DeliveryNotFound, IllegalTransition, CancelTheOrder, Stale)
 @conditional
-def report_scan(body: dict[str, Any], delivery_id: DeliveryId) -> Answer:
+def move_delivery(body: dict[str, Any], delivery_id: DeliveryId) -> Answer:
     """Report a scan of the parcel
 
     Every scan is kept, in whatever order they arrive. The latest decides what the parcel is, and DELIVERED stays; the

@@ -91,6 +91,9 @@
     async show_delivery() {
       return { delivery_id: (await any(deliveries()))?.id };
     },
+    async show_log() {
+      return { delivery_id: (await any(deliveries()))?.id };
+    },
     async show_delivery_of_order() {
       return { order_id: (await any(deliveries()))?.order_id };
     },
@@ -98,7 +101,12 @@
       const delivery = best((await deliveries()).reverse(), ...Object.keys(toReport));
       return {
         delivery_id: delivery?.id,
-        body: (example) => ({ ...example, status: toReport[delivery?.status] ?? example.status }),
+        body: (example) => ({
+          ...example,
+          status: toReport[delivery?.status] ?? example.status,
+          occurred_at: new Date().toISOString(),
+          event_id: `${example.event_id}-${newName()}`,
+        }),
       };
     },
   };

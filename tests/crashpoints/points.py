@@ -93,9 +93,9 @@ REQUESTS = (
     _request("inventory", "PATCH /products", "products.change_product", "change_product", written("products")),
     _request("inventory", "POST stock", "products.adjust_stock", "adjust_stock", written("stock_movements"),
              written("products", "after the stock is changed")),
-    _request("delivery", "PATCH status", "deliveries.report_scan", "courier", written("deliveries"),
+    _request("delivery", "PATCH status", "deliveries.move_delivery", "courier", written("deliveries"),
              written("delivery_logs", "after the log entry"), OUTBOX_INSERT),
-    _request("delivery", "PATCH status of a cancelled one", "deliveries.report_scan", "scan",
+    _request("delivery", "PATCH status of a cancelled one", "deliveries.move_delivery", "scan",
              written("delivery_logs", "after the log entry"), OUTBOX_INSERT),
     _request("delivery", "POST /deliveries", "deliveries.open_delivery", "open_delivery", written("deliveries")),
 )  # fmt: skip
