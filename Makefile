@@ -35,7 +35,7 @@ fresh: .venv/installed-dev ## Start with a RabbitMQ that is fetched, as where no
 pythons: .venv/installed-dev ## Run the tests that need no server on every other Python of this machine, 3.11 to 3.14
 	@.venv/bin/python -m tests.pythons
 
-endurance: .venv/installed-dev ## Outages and overload as long as they are (45 min; MINUTES=1 has a look)
+endurance: .venv/installed-dev ## Outages, overload and large books as they are (an hour; MINUTES=1 has a look)
 	@$(if $(MINUTES),ENDURANCE_MINUTES=$(MINUTES)) .venv/bin/pytest -o faulthandler_timeout=4200 tests/endurance
 
 crashpoints: .venv/installed-dev ## Kill every process at every point between two effects (needs RabbitMQ; minutes)

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from conveyor.replay.line import LineReader, NotAnOrderLine
 from conveyor.replay.store import Store
-from conveyor.tables.cells import Row, line_of, text_of
+from conveyor.tables.cells import Cell, Row, line_of, text_of
 
 #: What an order's first row says for all of them.
 SHARED = ("InvoiceNo", "InvoiceDate", "CustomerID", "Country", "Currency")
@@ -103,7 +103,7 @@ class Reading:
     def _take(self, row: Row, *, is_last: bool) -> None:
         self.lines += 1
         width = len(self.header.cells)
-        row = _fitted(row, width)
+        row = _fitted(row, self.header.cells)
         if len(row.cells) != width:
             self._broken(row, f"broken row: {len(row.cells)} columns where the header has {width}")
         elif row.cells == self.header.cells:
@@ -199,8 +199,11 @@ class Reading:
         self.store.reject(row.number, reason, row.text)
 
 
-def _fitted(row: Row, width: int) -> Row:
-    """The row without the empty columns that some exports add at the end."""
-    if len(row.cells) <= width or any(each != "" and text_of(each) for each in row.cells[width:]):
-        return row
-    return replace(row, cells=row.cells[:width])
+def _fitted(row: Row, titles: Sequence[Cell]) -> Row:
+    """The row without the empty columns that some exports add at the end, to rows or to the header alone."""
+    here, there = len(row.cells), len(titles)
+    if here > there and not any(text_of(each) for each in row.cells[there:]):
+        return replace(row, cells=row.cells[:there])
+    if here < there and not any(text_of(each) for each in titles[here:]):
+        return replace(row, cells=(*row.cells, *("" for _ in range(there - here))))
+    return row

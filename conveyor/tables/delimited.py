@@ -83,6 +83,14 @@ def _with(first: list[str], separator: str, is_header: IsHeader) -> tuple[str, s
     return None
 
 
+def out_of_quotes(line: str) -> str:
+    """A line that is one quoted field as a whole, as spreadsheets save a CSV that they took for one column."""
+    if len(line) < 2 or line[0] != '"' or line.rstrip(",;\t")[-1:] != '"':
+        return line
+    fields = _fields([line.rstrip(",;\t")], ",", '"')
+    return fields[0] if fields is not None and len(fields) == 1 else line
+
+
 def records(lines: Iterable[str], layout: Layout) -> Iterator[Row]:
     """The records below the header, blank lines left out. Never raises."""
     separator, quote, width = layout.separator, layout.quote, len(layout.header.cells)

@@ -96,13 +96,20 @@ def lines_of(source: BinaryIO, encoding: str) -> Iterator[str]:
 def _of_text(source: BinaryIO, is_header: IsHeader, asked: Asked, unwrap: Unwrap) -> Table:
     encoding = encoding_of(source, asked.encoding)
 
-    def lines() -> Iterator[str]:
+    def as_they_are() -> Iterator[str]:
         return unwrap(lines_of(source, encoding.name))
 
+    def out_of_quotes() -> Iterator[str]:
+        return map(delimited.out_of_quotes, as_they_are())
+
+    lines, note = as_they_are, ""
     found = delimited.layout_of(lines(), is_header)
     if found is None:
+        lines, note = out_of_quotes, ", each line in quotes of its own"
+        found = delimited.layout_of(lines(), is_header)
+    if found is None:
         raise NoHeader("a text, and no line of it names the columns")
-    said = (f"text in {encoding.said}", found.said, _place(found.header, found.above))
+    said = (f"text in {encoding.said}", found.said + note, _place(found.header, found.above))
     return Table(
         Kind.TEXT,
         said,

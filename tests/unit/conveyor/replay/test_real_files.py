@@ -283,6 +283,10 @@ class TestColumns:
         text = " invoice no , STOCK_CODE,quantity,Unit Price\n1,MUG,2,3.00\n"
         assert lines(book(text)) == [("1", "MUG", 2)]
 
+    def test_empty_columns_at_the_end_of_header_or_rows_are_none(self) -> None:
+        assert lines(book("InvoiceNo,StockCode,Quantity,UnitPrice,,\n1,MUG,2,3.00\n")) == [("1", "MUG", 2)]
+        assert lines(book("InvoiceNo,StockCode,Quantity,UnitPrice\n1,MUG,2,3.00,,\n")) == [("1", "MUG", 2)]
+
     def test_a_column_that_is_there_twice_is_asked_for(self) -> None:
         text = "InvoiceNo,StockCode,Quantity,UnitPrice,Quantity\n1,MUG,2,3.00,9\n"
         with pytest.raises(Uncertain, match=r"columns 3, 5 are all called Quantity. Say --map Quantity=#NUMBER"):

@@ -87,6 +87,14 @@ def test_quotes_that_a_database_has_escaped_are_quotes() -> None:
     ]
 
 
+def test_lines_that_are_quoted_as_a_whole_are_lines() -> None:
+    plain = 'number,sku,name\n1,A,"Cup, blue"\n2,B,Pot\n'
+    quoted = "".join('"' + line.replace('"', '""') + '",,\n' for line in plain.splitlines())
+    read = table(quoted)
+    assert cells(read) == cells(table(plain))
+    assert "each line in quotes of its own" in read.said[1]
+
+
 def test_a_table_that_is_another_one_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.csv"
     file.write_text("a,b\n1,2\n")
