@@ -54,6 +54,19 @@ def test_nothing_else_is(state: Path, reset: Reset, said: str) -> None:
     assert (state / "postgres" / "data").exists()
 
 
+def test_the_programs_that_were_fetched_are_no_data(state: Path, reset: Reset) -> None:
+    program = state / "fetched" / "debian-12-x86_64" / "bin" / "rabbitmq-server"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    (state / "stack.json").write_text("{}")
+    for _ in range(2):  # the second finds a folder with nothing but these
+        result = reset("--yes")
+        assert result.exit_code == 0
+        assert f"all but the programs in {state}/fetched" in result.output
+        assert program.exists()
+        assert {each.name for each in state.iterdir()} == {"fetched", "lock"}
+
+
 def test_not_while_a_supervisor_runs(state: Path, reset: Reset) -> None:
     with stack.only_one(state):
         stack.Stack(os.getpid(), True, {}, {}).save(state)
