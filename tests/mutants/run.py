@@ -24,6 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.mutants.operators import Mutant, mutants
 from tests.mutants.servers import Servers
@@ -71,6 +72,8 @@ class Seen:
 
     by_line: dict[str, dict[int, set[str]]]
     seconds: dict[str, float]
+    #: The test that has noticed a mutant of this name before: it is asked first.
+    killers: dict[str, str]
 
     def tests_of(self, mutant: Mutant, source: str) -> list[str]:
         """The tests that come by this line or, of a statement on no path, by those that use what it defines."""
@@ -119,13 +122,21 @@ def main() -> int:
                 survivors.append(mutant)
             if options.verbose or end != "killed":
                 print(f"{end:<10} {mutant.id}{f'  by {by}' if end == 'killed' else ''}", flush=True)
+        if options.seen is not None:
+            _keep(options.seen, killers=seen.killers)
     return _judge(ends, survivors)
 
 
 def _try(servers: Servers, seen: Seen, mutant: Mutant) -> tuple[str, str]:
     """How the mutant ends (killed, survived, not tested, or too long, which is no verdict), and at which test."""
     tests = seen.tests_of(mutant, (ROOT / f"{mutant.module}.py").read_text())
-    return servers.run(mutant, tests, HANGS, PATIENCE) if tests else ("not tested", "")
+    before = seen.killers.get(mutant.name)
+    for asked in ([before] if before in tests else [], tests):
+        end, by = servers.run(mutant, asked, HANGS, PATIENCE) if asked else ("not tested", "")
+        if end == "killed":
+            seen.killers[mutant.name] = by
+            break
+    return end, by
 
 
 def _judge(ends: Counter[str], survivors: list[Mutant]) -> int:
@@ -146,7 +157,7 @@ def _options() -> argparse.Namespace:
     kinds.add_argument("--sql", action="store_true", help="only what is changed in SQL and in queries")
     kinds.add_argument("--python", action="store_true", help="only what is changed elsewhere")
     parser.add_argument("--only", default="", help="only mutants with this in their name")
-    parser.add_argument("--seen", type=Path, help="a file that keeps which test comes by which line")
+    parser.add_argument("--seen", type=Path, help="a file that keeps which test comes by which line, and notices what")
     parser.add_argument("--verbose", action="store_true", help="a line for every mutant")
     return parser.parse_args()
 
@@ -174,7 +185,7 @@ def _watch(servers: Servers, kept: Path | None) -> Seen:
         told["failed"] += servers.failing([each for each in quick if each not in told["failed"]])
         print(f"all tests twice: {time.monotonic() - began:.0f} s", flush=True)
         if kept is not None:
-            kept.write_text(json.dumps(told))
+            _keep(kept, **told)
     for each in told["failed"]:
         print(f"says nothing, since it fails by itself: {each}", flush=True)
     by_line: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -184,7 +195,12 @@ def _watch(servers: Servers, kept: Path | None) -> Seen:
         for module, numbers in lines.items():
             for number in numbers:
                 by_line[module][number].add(test)
-    return Seen(by_line, told["seconds"])
+    return Seen(by_line, told["seconds"], told.get("killers", {}))
+
+
+def _keep(file: Path, **more: Any) -> None:
+    before = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps({**before, **more}))
 
 
 if __name__ == "__main__":
