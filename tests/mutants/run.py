@@ -86,12 +86,13 @@ class Seen:
 def _lines_of(line: int, source: str) -> set[int]:
     """The lines of the statement that this line is in; of a constant, those in functions that name it.
 
-    What a module does once, when it is loaded, is everybody's who comes by the module.
+    What a module does once, when it is loaded, and a constant for other modules, is everybody's who comes by it.
     """
     tree = ast.parse(source)
     around = [each for each in ast.walk(tree) if isinstance(each, ast.stmt) and line in _lines(each)]
+    everything = set(range(1, source.count("\n") + 2))
     if isinstance(around[0], ast.Expr):
-        return set(range(1, source.count("\n") + 2))
+        return everything
     if not isinstance(around[0], ast.Assign | ast.AnnAssign):
         return set(_lines(min(around, key=lambda each: len(_lines(each)))))
     names = {each.id for each in ast.walk(around[0]) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
@@ -100,7 +101,7 @@ def _lines_of(line: int, source: str) -> set[int]:
         naming = {inner.lineno for inner in ast.walk(each) if isinstance(inner, ast.Name) and inner.id in names}
         if naming and each is not around[0]:
             used |= _lines_of(each.lineno, source) if isinstance(each, ast.Assign | ast.AnnAssign) else naming
-    return used
+    return used or everything
 
 
 def _lines(statement: ast.stmt) -> range:

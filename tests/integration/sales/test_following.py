@@ -2,12 +2,16 @@
 
 from itertools import permutations
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from sales import following
+from chassis.database import transaction
+from sales import following, timeline
 from sales.messages import StatusUpdate
+from sales.status import OrderStatus
 from tests.integration.sales.conftest import Shop, about
 
 REFUSED = {"outcome": "refused", "reason": "already_in_transit", "detail": "The parcel is on its way."}
@@ -227,3 +231,25 @@ class TestAReport:
         order = shop.ship()
         shop.hear(about(order, "report", outcome="refused", reason="no_delivery"))
         assert shop.order(order) == order
+
+
+def test_news_is_announced_once_it_is_committed_and_nothing_where_there_is_none(shop: Shop) -> None:
+    class Redis:
+        """Notes what is announced, and whether everybody could read it by then."""
+
+        def __init__(self) -> None:
+            self.announced: list[tuple[dict[str, str], str]] = []
+
+        def announce(self, outcomes: dict[str, str]) -> None:
+            self.announced.append((outcomes, shop.order(order)["status"]))
+
+    order, redis = shop.place(), Redis()
+    for status in ("Cancelling", "Cancelled"):
+        with transaction(shop.sessions) as session:
+            session.info["cache"] = redis
+            session.execute(
+                text("UPDATE orders SET status = :status WHERE id = :id"), {"status": status, "id": order["id"]}
+            )
+            timeline.announce(session, {UUID(order["id"]): OrderStatus(status)})
+            timeline.announce(session, {})
+    assert redis.announced == [({order["id"]: each}, each) for each in ("Cancelling", "Cancelled")]

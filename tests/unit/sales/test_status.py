@@ -13,6 +13,7 @@ from sales.status import (
     STATUS_OF_DELIVERY,
     OrderStatus,
     check_request,
+    reason_detail,
     requestable,
 )
 
@@ -83,3 +84,18 @@ def test_an_order_that_is_shipping_is_what_its_delivery_is_and_the_way_back_is_t
     assert set(STATUS_OF_DELIVERY.values()) == set(OrderStatus) - NOT_SHIPPING - {OrderStatus.PENDING}
     for wanted, delivery in DELIVERY_OF_STATUS.items():
         assert STATUS_OF_DELIVERY[delivery] == wanted
+
+
+@pytest.mark.parametrize(
+    ("reason", "noted", "sentence"),
+    [
+        (None, "whatever", None),
+        ("cancelled_by_request", None, "The customer cancelled it."),
+        ("cancelled_by_request", "changed my mind", "The customer cancelled it: changed my mind"),
+        ("insufficient_stock", "Lamp: 3 wanted, 2 in stock.", "Lamp: 3 wanted, 2 in stock."),
+        ("insufficient_stock", "insufficient_stock", "Insufficient stock."),
+        ("insufficient_stock", None, "Insufficient stock."),
+    ],
+)
+def test_a_reason_is_told_in_a_sentence(reason: str | None, noted: str | None, sentence: str | None) -> None:
+    assert reason_detail(reason, noted) == sentence
