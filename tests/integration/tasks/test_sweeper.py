@@ -156,6 +156,14 @@ class TestALostOrder:
         shop.wait(31)
         assert orders_in(shop.sweep()) == [str(lost)]
 
+    def test_is_left_alone_when_a_younger_one_that_took_long_has_overtaken_it_only_now(self, shop: Shop) -> None:
+        lost, younger = shop.place(), shop.place()
+        shop.wait(40)
+        shop.finish(younger)
+        assert shop.sweep() == []
+        shop.wait(31)
+        assert orders_in(shop.sweep()) == [str(lost)]
+
     def test_is_left_alone_while_its_own_message_waits_in_the_outbox(self, shop: Shop) -> None:
         lost = shop.place()
         shop.finish(shop.place())
