@@ -91,14 +91,14 @@ class Together(Generic[Asked, Done]):
         if not turn.leads:
             turn.wait()
         if turn.leads:
-            self._lead(turn)
+            self._lead()
         if self._alone is not None and isinstance(turn.outcome, RowHeld):
             return self._alone(asked)
         if isinstance(turn.outcome, BaseException):
             raise turn.outcome
         return turn.outcome  # type: ignore[return-value]
 
-    def _lead(self, leader: _Turn[Asked, Done]) -> None:
+    def _lead(self) -> None:
         pause = self._patient_until - time.monotonic()
         if pause > 0:
             self._enough.wait(pause)
@@ -113,8 +113,7 @@ class Together(Generic[Asked, Done]):
                 if successor is not None:
                     successor.leads = True
             for each in group:
-                if each is not leader:
-                    each.call()
+                each.call()
             if successor is not None:
                 successor.call()
 

@@ -7,6 +7,7 @@ from uuid_utils.compat import uuid7
 
 from chassis.database import transaction
 from sales import chains, placing, saga
+from sales.errors import UnknownCustomer
 from tests.integration.sales.conftest import Shop, about
 
 
@@ -321,3 +322,9 @@ def test_the_first_cancel_of_an_order_whose_saga_row_is_missing_has_the_number_o
     shop.rows("DELETE FROM order_sagas WHERE order_id = :id RETURNING 1", id=order["id"])
     assert shop.http.post(f"/orders/{order['id']}/cancel").status_code == 202
     assert (shop.saga(order).kind, shop.saga(order).no) == ("cancel", 1)
+
+
+def test_an_order_of_nobody_raises_its_refusal(shop: Shop) -> None:
+    body = {"customer_id": uuid7(), "items": [{"product_id": uuid7(), "quantity": 1}]}
+    with pytest.raises(UnknownCustomer), transaction(shop.sessions) as session:
+        placing.place_order(session, body, None, "test")

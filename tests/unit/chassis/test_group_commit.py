@@ -274,6 +274,16 @@ def test_after_a_group_of_two_the_next_leader_waits_for_a_second(doubling: Doubl
     assert doubling.groups == [[1], [2, 3], [4, 5]]
 
 
+def test_behind_each_group_of_two_the_next_leader_waits_for_a_second(doubling: Doubling) -> None:
+    with one_waits_behind_two(doubling, longest_gap=PATIENCE) as ask:
+        assert ask(5).result(PATIENCE) == 10
+        assert doubling.begun.acquire(timeout=PATIENCE)
+        six = ask(6)
+        assert not doubling.begun.acquire(timeout=0.1)
+        assert [ask(7).result(PATIENCE), six.result(PATIENCE)] == [14, 12]
+    assert doubling.groups == [[1], [2, 3], [4, 5], [6, 7]]
+
+
 def test_the_next_leader_waits_no_longer_than_it_may(doubling: Doubling) -> None:
     began = time.monotonic()
     with one_waits_behind_two(doubling, longest_gap=0.2):
