@@ -91,12 +91,29 @@ def test_a_product_that_is_not_there_is_said_with_a_command_that_helps(shop: Any
     assert "`conveyor product list --search`" in str(result.exception)
 
 
-def test_a_product_is_added_with_a_key_so_that_it_can_be_sent_again(shop: Any, conveyor: Any) -> None:
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        ("product add MUG --name Mug --price 9.80", "POST /products"),
+        (f"stock adjust {ID} --add 1 --reason because", f"POST /products/{ID}/stock"),
+        ("customer add --name Grace --email grace@example.com --address Yard", "POST /customers"),
+    ],
+)
+@pytest.mark.parametrize("given", [None, "monday"])
+def test_what_creates_has_a_key_so_that_it_can_be_sent_again(
+    shop: Any, conveyor: Any, command: str, asked: str, given: str | None
+) -> None:
+    result = conveyor(*command.split(), *(["--key", given] if given else []))
+    assert result.exit_code == 0
+    key = sent(shop, asked)[1]["Idempotency-Key"]
+    assert key == given if given else len(key) == 36
+
+
+def test_a_product_is_added_as_it_is_described(shop: Any, conveyor: Any) -> None:
     result = conveyor("product", "add", "MUG", "--name", "Mug", "--price", "9.80", "--stock", "4")
-    body, headers = sent(shop, "POST /products")
+    body, _headers = sent(shop, "POST /products")
     assert result.exit_code == 0
     assert body == {"sku": "MUG", "name": "Mug", "price": "9.80", "stock_quantity": 4, "status": "active"}
-    assert len(headers["Idempotency-Key"]) == 36
 
 
 @pytest.mark.parametrize("price", ["1e2", "-1", "1_000", " 5", "NaN", "٣", "5,00", ""])
@@ -158,10 +175,12 @@ def test_availability_is_told_by_the_exit_code(shop: Any, conveyor: Any, availab
 
 
 def test_stock_is_listed_from_the_fewest_on(shop: Any, conveyor: Any) -> None:
-    shop.answers["GET /products"] = listing(MUG, {**MUG, "sku": "FEW", "stock_quantity": 3})
+    shop.answers["GET /products"] = listing(
+        MUG, {**MUG, "sku": "PEN", "stock_quantity": 3}, {**MUG, "sku": "INK", "stock_quantity": 3}
+    )
     lines = conveyor("stock", "list").output.splitlines()
-    assert [line.split()[1] for line in lines] == ["SKU", "FEW", "MUG-Stone"]
-    assert len(conveyor("stock", "list", "--below", "10").output.splitlines()) == 2
+    assert [line.split()[1] for line in lines] == ["SKU", "INK", "PEN", "MUG-Stone"]
+    assert len(conveyor("stock", "list", "--below", "10").output.splitlines()) == 3
 
 
 def test_a_parcel_is_moved_by_the_id_of_its_order_too(shop: Any, conveyor: Any) -> None:
