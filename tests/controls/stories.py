@@ -171,6 +171,15 @@ def an_order_kills_its_workers(sweep: Sweep) -> None:
     sweep.becomes(killer, "Cancelled")
 
 
+def a_scan_comes_late(sweep: Sweep) -> None:
+    """The courier was without a network when the parcel was on its way, and tells it when it was delivered."""
+    order = sweep.shipped(sweep.add_product())
+    _courier(sweep, order, "DELIVERED")
+    sweep.becomes(order, "Delivered")
+    _courier(sweep, order, "IN_TRANSIT", occurred_at="2026-01-01T08:00:00Z", event_id="e-1")
+    sweep.goes_on()
+
+
 def _caught(sweep: Sweep, task: str, act: Callable[[], object]) -> Callable[[], None]:
     """Do this, and catch the message of this task that comes of it. Returns what sends it, as often as is wanted."""
     sweep.hold(task)
@@ -181,9 +190,9 @@ def _caught(sweep: Sweep, task: str, act: Callable[[], object]) -> Callable[[], 
     return lambda: sweep.publish(QUEUE_OF_TASK[task], task, bundle, links)
 
 
-def _courier(sweep: Sweep, order: str, status: str) -> None:
+def _courier(sweep: Sweep, order: str, status: str, **told: str) -> None:
     [(delivery,)] = sweep.ask("delivery", "SELECT id FROM deliveries WHERE order_id = :order", order=order)
-    sweep.request("PATCH", f"/deliveries/{delivery}/status", {"status": status}).insist()
+    sweep.request("PATCH", f"/deliveries/{delivery}/status", {"status": status, **told}).insist()
 
 
 def _deadlocks(sweep: Sweep) -> int:

@@ -90,6 +90,11 @@ def test_without_the_delivery_version_old_news_moves_an_order_back(control: Cont
     control(guards.DELIVERY_VERSION, story, finds=r"delivery .*: In Transit, delivery DELIVERED")
 
 
+def test_without_the_time_of_a_scan_a_late_one_takes_a_delivered_parcel_back(control: Control) -> None:
+    story = late(stories.a_scan_comes_late)
+    control(guards.TIMES_OF_SCANS, story, finds=r"scans .*: delivery IN_TRANSIT, scanned as DELIVERED")
+
+
 def test_without_one_lock_order_two_workers_deadlock(control: Control) -> None:
     story = late(stories.two_workers_want_the_same_products)
     scene = {"worker-inventory": stories.SLOW_LOCKS}

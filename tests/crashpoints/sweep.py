@@ -382,14 +382,16 @@ class Sweep:
             yield f"flag: order {order} is flagged"
         for message, reason in self.ask("sales", "SELECT message_id, reason FROM quarantine WHERE state = 'waiting'"):
             yield f"quarantine: message {message} waits: {reason}"
-        # A scan of a parcel that is cancelled changes nothing, and no story scans a parcel twice as the same.
+        # A scan of a parcel that is cancelled changes nothing; of one that is not, a courier's may be late.
         query = (
             "SELECT order_id, version, (SELECT count(*) FROM delivery_logs AS entry WHERE delivery_id = deliveries.id"
             " AND NOT EXISTS (SELECT FROM delivery_logs AS before WHERE before.delivery_id = deliveries.id"
-            " AND before.id < entry.id AND before.status = 'CANCELLED')) FROM deliveries"
+            " AND before.id < entry.id AND before.status = 'CANCELLED')),"
+            " EXISTS (SELECT FROM delivery_logs WHERE delivery_id = deliveries.id AND event_id IS NOT NULL)"
+            " FROM deliveries"
         )
-        for order, version, changes in self.ask("delivery", query):
-            if version != changes:
+        for order, version, changes, late in self.ask("delivery", query):
+            if version > changes or (version < changes and not late):
                 yield f"log: the delivery of {order} is at version {version} and has changed {changes} times"
 
     def _requests(self) -> Iterator[str]:
