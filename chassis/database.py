@@ -18,6 +18,7 @@ from sqlalchemy import Dialect, Engine, ExceptionContext, MetaData, create_engin
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import Session, sessionmaker
 
+from chassis import overdue
 from chassis.postgresql_url import url_of
 from chassis.settings import Settings
 from chassis.sockets import POSTGRESQL
@@ -42,9 +43,12 @@ IDLE = 1.0
 chassis_metadata = MetaData(naming_convention=NAMING)
 
 
-def open_database(service: str, settings: Settings, **info: Any) -> sessionmaker[Session]:
+def open_database(
+    service: str, settings: Settings, try_after: float | None = None, **info: Any
+) -> sessionmaker[Session]:
     """Sessions on the database that this service owns. Nothing connects before the first statement.
 
+    A connection that nobody used for ``try_after`` seconds, ``IDLE`` unless told otherwise, is tried before it is used.
     ``info`` is found again in every ``session.info``; the address of the service's relay is put there.
     """
     engine = engine_of(
@@ -54,8 +58,9 @@ def open_database(service: str, settings: Settings, **info: Any) -> sessionmaker
         max_overflow=0,
         pool_timeout=10,
     )
+    overdue.watch(engine)
     event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
+    event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect, try_after))
     relay = getattr(settings, f"{service}_relay")
     return sessionmaker(engine, expire_on_commit=False, info={"relay": relay, **info})
 
@@ -84,13 +89,15 @@ def _note_use(_connection: Any, record: Any) -> None:
     record.info["used_at"] = time.monotonic()
 
 
-def _try_if_idle(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+def _try_if_idle(dialect: Dialect, try_after: float | None, connection: Any, record: Any, _proxy: Any) -> None:
     """A connection that nobody used for a while may have died with its server: then the pool opens another, and the
     first request after a restart is not the one to find out."""
-    if time.monotonic() - record.info.get("used_at", math.inf) < IDLE:
+    if time.monotonic() - record.info.get("used_at", math.inf) < (IDLE if try_after is None else try_after):
         return
     try:
+        overdue.expect(connection, overdue.AT_ONCE)
         dialect.do_ping(connection)
+        overdue.answered(connection)
     except dialect.loaded_dbapi.Error as error:
         raise sa_exc.DisconnectionError from error
 

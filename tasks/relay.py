@@ -195,7 +195,9 @@ def _listen(address: str) -> socket.socket | None:
 def run_relay(service: str, settings: Settings) -> None:
     """Run this service's relay until SIGTERM or SIGINT. Raises TopologyMissing where the broker has no queues."""
     publisher = Publisher(app, settings.require("broker_url"))
-    relay = Relay(open_database(service, settings), publisher, settings)
+    # It polls so often that its connection would never count as idle, and be found dead by its next claim only.
+    sessions = open_database(service, settings, try_after=settings.relay_poll / 2)
+    relay = Relay(sessions, publisher, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_signal: relay.stop())
     relay.await_topology()
