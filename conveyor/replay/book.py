@@ -1,6 +1,6 @@
 """An order book: its invoices, its products and their prices, and what of it is not sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -57,6 +57,27 @@ class Product:
     demand: int
 
 
+class Products(Mapping[str, Product]):
+    """The products that the orders of an open book ask for, by stock code, in the order of the first that asks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getitem__(self, sku: str) -> Product:
+        found = self._store.execute("SELECT name, price, demand FROM products WHERE sku = ?", sku).fetchone()
+        if found is None:
+            raise KeyError(sku)
+        name, price, demand = found
+        return Product(sku, name, Decimal(price), demand)
+
+    def __iter__(self) -> Iterator[str]:
+        for (sku,) in self._store.execute("SELECT sku FROM products ORDER BY rowid"):
+            yield sku
+
+    def __len__(self) -> int:
+        return int(self._store.execute("SELECT COUNT(*) FROM products").fetchone()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Book:
     """A whole order book in memory. ``lines`` counts the records below the header, dropped ones included."""
@@ -81,7 +102,7 @@ class OpenBook:
     lines: int
     orders: int
     units: int
-    products: dict[str, Product]
+    products: Mapping[str, Product]
     reasons: dict[str, int]
     period: tuple[datetime, datetime] | None
     said: dict[str, str]

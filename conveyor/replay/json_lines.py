@@ -34,8 +34,6 @@ class JsonReading:
     store: Store
     most: int
     lines: int = 0
-    prices: dict[str, Decimal] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     blocks: Blocks = field(init=False)
 
@@ -95,9 +93,9 @@ class JsonReading:
         price = _price(item.get("price"), f"{where}.price")
         name = words(_text(next((item[each] for each in NAMES if item.get(each)), ""), f"{where}.name"))[:LONGEST_NAME]
         if sku and price:
-            self.prices.setdefault(sku, price)
+            self.store.offer(sku, price)
         if sku and name:
-            self.names.setdefault(sku, name)
+            self.store.name(sku, name)
         return Line(
             sku=sku,
             name=name,

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from conveyor.replay import decided
 from conveyor.replay.answers import NOTHING_SAID, Answers
-from conveyor.replay.book import Book, OpenBook, Product, Reject, date_of
+from conveyor.replay.book import Book, OpenBook, Products, Reject, date_of
 from conveyor.replay.columns import Header
 from conveyor.replay.json_lines import JsonReading
 from conveyor.replay.line import LineReader
@@ -41,7 +41,8 @@ class NoOrderBook(TableError):
 def read_book(raw: bytes, answers: Answers = NOTHING_SAID, *, most_lines: int = MOST_LINES) -> Book:
     """The order book in these bytes, as a whole. Raises NoOrderBook, Unreadable and Uncertain."""
     with book_in(BytesIO(raw), answers, most_lines=most_lines) as book:
-        return Book(book.encoding, book.header, book.lines, list(book.invoices()), book.products, list(book.rejects()))
+        invoices, products, rejects = list(book.invoices()), dict(book.products), list(book.rejects())
+        return Book(book.encoding, book.header, book.lines, invoices, products, rejects)
 
 
 @contextmanager
@@ -132,7 +133,7 @@ def _settled(
     answers: Answers,
     most_lines: int,
 ) -> OpenBook:
-    found = settle(store, keep_repeats=answers.keep_repeats, prices=reading.prices)
+    found = settle(store, keep_repeats=answers.keep_repeats)
     said |= {subject: "; ".join(phrases) for subject, phrases in found.items() if phrases}
     counted = "SELECT COALESCE(SUM((items + ? - 1) / ?), 0), COALESCE(SUM(units), 0) FROM orders"
     orders, units = store.execute(counted, most_lines, most_lines).fetchone()
@@ -142,22 +143,13 @@ def _settled(
         lines=reading.lines,
         orders=orders,
         units=units,
-        products=_products(store, reading),
+        products=Products(store),
         reasons=store.reasons(),
         period=_period(store),
         said=said,
         store=store,
         most_lines=most_lines,
     )
-
-
-def _products(store: Store, reading: Reading | JsonReading) -> dict[str, Product]:
-    """The products that the orders ask for, in the order in which they are first asked for."""
-    asked = "SELECT sku, SUM(quantity) FROM lines WHERE product_id = '' GROUP BY sku ORDER BY MIN(id)"
-    return {
-        sku: Product(sku, reading.names.get(sku, sku), reading.prices[sku], units)
-        for sku, units in store.execute(asked)
-    }
 
 
 def _period(store: Store) -> tuple[datetime, datetime] | None:

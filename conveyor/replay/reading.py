@@ -66,17 +66,12 @@ def is_repetition(rows: Sequence[int]) -> bool:
 
 @dataclass(slots=True)
 class Reading:
-    """What is known so far while a book is read from top to bottom.
-
-    ``prices`` and ``names`` of products: the first one above 0, the first one at all.
-    """
+    """What is known so far while a book is read from top to bottom; what it comes to is in the store."""
 
     reader: LineReader
     header: Row
     store: Store
     lines: int = 0
-    prices: dict[str, Decimal] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
     followers: int = 0
     keyed: int = 0
     blocks: Blocks = field(init=False)
@@ -141,7 +136,7 @@ class Reading:
     def _offer(self, row: Row) -> None:
         price = self.reader.offer(row)
         if price:
-            self.prices.setdefault(self.reader.sku(row), price)
+            self.store.offer(self.reader.sku(row), price)
 
     def _add(self, row: Row) -> None:
         """Put a row on the order that it is of."""
@@ -155,7 +150,7 @@ class Reading:
             return
         self.keyed += self.reader.lacks_sku(row)
         if line.name:
-            self.names.setdefault(line.sku, line.name)
+            self.store.name(line.sku, line.name)
         self._units += line.quantity
         self.store.keep(row, line, block)
 

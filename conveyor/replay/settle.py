@@ -12,8 +12,7 @@
 ``--repeats keep`` adds up what stands there twice. What is refused is listed with every line that it has.
 """
 
-from collections.abc import Callable, Mapping
-from decimal import Decimal
+from collections.abc import Callable
 
 from conveyor.replay.store import Store, counted, texts
 from conveyor.tables.errors import Uncertain
@@ -30,8 +29,11 @@ FROM lines GROUP BY invoice
 _IN_PIECES = "SELECT invoice FROM blocks GROUP BY invoice HAVING COUNT(*) > 1"
 
 
-def settle(store: Store, *, keep_repeats: bool, prices: Mapping[str, Decimal]) -> dict[str, list[str]]:
-    """Drop and refuse as above, make the table ``orders``, and say what was found by subject. Raises Uncertain."""
+def settle(store: Store, *, keep_repeats: bool) -> dict[str, list[str]]:
+    """Drop and refuse as above, make the tables ``orders`` and ``products``, and say what was found, by subject.
+
+    Raises Uncertain.
+    """
     store.execute("CREATE INDEX by_invoice ON lines (invoice, id)")
     said: dict[str, list[str]] = {"repeats": [], "refused": [], "numbers alike": []}
     _repeats(store, keep_repeats, said["repeats"].append)
@@ -45,10 +47,18 @@ def settle(store: Store, *, keep_repeats: bool, prices: Mapping[str, Decimal]) -
     if dropped:
         orders = counted(len(refused), "order")
         said["refused"].append(f"{orders} as a whole ({texts(refused)}), {counted(dropped, 'line')}")
-    _drop_without_price(store, prices)
+    store.drop(
+        "product_id = '' AND sku NOT IN (SELECT sku FROM prices)",
+        "'no price: ' || sku || ' has none above 0 anywhere in the book'",
+    )
     store.execute(
         "CREATE TABLE orders AS SELECT invoice, MIN(id) AS first, COUNT(*) AS items, SUM(quantity) AS units FROM lines "
         "GROUP BY invoice ORDER BY first"
+    )
+    store.execute("CREATE TABLE products (sku TEXT PRIMARY KEY, name TEXT, price TEXT, demand INTEGER)")
+    store.execute(
+        "INSERT INTO products SELECT sku, COALESCE(names.name, sku), prices.price, SUM(quantity) FROM lines "
+        "JOIN prices USING (sku) LEFT JOIN names USING (sku) WHERE product_id = '' GROUP BY sku ORDER BY MIN(id)"
     )
     zeros = "SELECT group_concat(invoice, ' and ') FROM orders WHERE ltrim(invoice, '0') <> '' "
     alike = store.execute(zeros + "GROUP BY ltrim(invoice, '0') HAVING COUNT(*) > 1").fetchall()
@@ -104,13 +114,4 @@ def _refuse_distant_times(store: Store) -> None:
         "INSERT OR IGNORE INTO refused SELECT invoice, 'its lines are an hour or more apart' "
         f"FROM ({_SPANS}) WHERE one >= ? AND other >= ?",
         *(HOUR, HOUR),
-    )
-
-
-def _drop_without_price(store: Store, prices: Mapping[str, Decimal]) -> None:
-    store.execute("CREATE TABLE priced (sku TEXT PRIMARY KEY)")
-    store.execute_many("INSERT INTO priced VALUES (?)", ((sku,) for sku in prices))
-    store.drop(
-        "product_id = '' AND sku NOT IN (SELECT sku FROM priced)",
-        "'no price: ' || sku || ' has none above 0 anywhere in the book'",
     )

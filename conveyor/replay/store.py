@@ -7,6 +7,7 @@ SQLite removes the file as soon as it is made; nothing of it outlives the proces
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from conveyor.replay.line import Line
@@ -14,6 +15,8 @@ from conveyor.tables.cells import Row
 
 #: KiB of the database that are kept in memory, and rows that are written at a time.
 CACHE, BUNDLE = 16_384, 500
+#: So many stock codes are remembered as known, so that not every row asks the database.
+KNOWN = 20_000
 #: Why a line is rejected that stands above the header.
 ABOVE = "above the header"
 
@@ -28,6 +31,8 @@ CREATE TABLE lines (
 CREATE TABLE blocks (id INTEGER PRIMARY KEY, invoice TEXT, digest BLOB, first INTEGER, doubled INTEGER);
 CREATE TABLE refused (invoice TEXT PRIMARY KEY, reason TEXT);
 CREATE TABLE rejects (number INTEGER, reason TEXT, raw TEXT);
+CREATE TABLE prices (sku TEXT PRIMARY KEY, price TEXT) WITHOUT ROWID;
+CREATE TABLE names (sku TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID;
 """
 
 
@@ -41,6 +46,8 @@ class Store:
         self._lines: list[tuple[Any, ...]] = []
         self._rejects: list[tuple[int, str, str]] = []
         self._blocks: list[tuple[int, str, bytes, int, bool]] = []
+        self._prices: dict[str, Decimal] = {}
+        self._names: dict[str, str] = {}
 
     def close(self) -> None:
         """Forget everything."""
@@ -63,6 +70,20 @@ class Store:
         if len(self._blocks) >= BUNDLE:
             self._write()
 
+    def offer(self, sku: str, price: Decimal) -> None:
+        """A product has this price; the first one counts."""
+        if sku not in self._prices:
+            if len(self._prices) >= KNOWN:
+                self._write_products()
+            self._prices[sku] = price
+
+    def name(self, sku: str, name: str) -> None:
+        """A product has this name; the first one counts."""
+        if sku not in self._names:
+            if len(self._names) >= KNOWN:
+                self._write_products()
+            self._names[sku] = name
+
     def reject(self, number: int, reason: str, text: str) -> None:
         """A row is not to be sent."""
         self._rejects.append((number, reason, text))
@@ -75,12 +96,18 @@ class Store:
 
     def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
         """Run a statement on everything that was put aside."""
-        self._write()
+        if self._lines or self._rejects or self._blocks:
+            self._write()
+        if self._prices or self._names:
+            self._write_products()
         return self._database.execute(statement, values)
 
-    def execute_many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        """Run a statement for each of these rows."""
-        self._database.executemany(statement, rows)
+    def _write_products(self) -> None:
+        prices = ((sku, str(price)) for sku, price in self._prices.items())
+        self._database.executemany("INSERT OR IGNORE INTO prices VALUES (?, ?)", prices)
+        self._database.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", self._names.items())
+        self._prices.clear()
+        self._names.clear()
 
     def drop(self, which: str, reason: str, *values: object) -> int:
         """Reject the lines for which the condition ``which`` holds; ``reason`` is SQL too. Returns how many."""
