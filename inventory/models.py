@@ -253,7 +253,7 @@ _UNREAD = text(
 
 
 def products_like(session: Session, product: Row[Any]) -> list[Row[Any]]:
-    """The products whose SKU looks like this new one's, oldest first. Until the commit nobody makes another.
+    """The products whose SKU may look like this new one's, oldest first. Until the commit nobody makes another.
 
     Of those that the release before has made beside this one it may miss what is younger than a minute.
     """

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from chassis.codes import spellings
 from chassis.errors import Invalid
 from chassis.letter_case import contains
+from chassis.lookalikes import look_alike
 from chassis.notation import amount, moment
 from chassis.paging import page, read_cursor, write_cursor
 from inventory.errors import ProductNotFound
@@ -138,7 +139,12 @@ def lookalikes(session: Session) -> list[list[dict[str, str]]]:
 
     What the release before has made since the last product of this one is not among them yet.
     """
-    return [json.loads(row.alike) for row in session.execute(_LOOKALIKES)]
+    groups = (json.loads(row.alike) for row in session.execute(_LOOKALIKES))
+    alike = (
+        [each for each in group if any(look_alike(each["sku"], other["sku"]) for other in group if other is not each)]
+        for group in groups
+    )
+    return [group for group in alike if group]
 
 
 def list_movements(session: Session, product_id: UUID, *, limit: int, cursor: str | None) -> dict[str, Any]:

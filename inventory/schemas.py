@@ -17,11 +17,11 @@ LARGEST_ADJUSTMENT = 1_000_000_000
 _ID = {"example": "01920f3e-7d4c-7bb2-a3c5-d8e9f0a1b2c3"}
 _CURSOR = {"description": "`next_cursor` of the page before; go on with the same filters and the same sort"}
 _STATUS = {"example": "active", "enum": [str(each) for each in ProductStatus]}
+_SKU = (
+    "kept in Unicode's normal form NFC, in which its length is counted; no character that cannot be seen, and no blank"
+    " but U+0020, which neither begins nor ends it"
+)
 _REASONS = ["unknown_product", "product_inactive", "insufficient_stock"]
-
-
-def _sku(**options: Any) -> Code:
-    return Code(most=64, metadata={"example": "LAMP-BLUE"}, **options)
 
 
 def _name(**options: Any) -> Text:
@@ -39,7 +39,7 @@ def _price(**options: Any) -> Money:
 class NewProduct(Body):
     """A product as it joins the catalogue."""
 
-    sku = _sku(required=True)
+    sku = Code(most=64, required=True, metadata={"example": "LAMP-BLUE", "description": _SKU})
     name = _name(required=True)
     description = _description(load_default="")
     price = _price(required=True)

@@ -104,12 +104,28 @@ class TestRefused:
         for letter in "L1I0O":
             assert post(client, f"{sku}-{letter}").status_code == 201
 
+    def test_letters_of_one_alphabet_are_different_codes_where_they_look_alike_to_strangers(
+        self, client, warehouse, sku
+    ):
+        for letter in "\u05d5\u05df":  # the Hebrew vav and the final nun
+            assert post(client, f"{sku}-{letter}").status_code == 201
+        with transaction(warehouse.sessions) as session:
+            assert not any(sku in each["sku"] for group in queries.lookalikes(session) for each in group)
+        assert post(client, f"{sku}-l").json["code"] == "sku_lookalike"
+
     def test_a_replay_is_answered_though_a_lookalike_was_allowed_meanwhile(self, client, sku):
         body, key = {"sku": sku, "name": "Mug", "price": "1.00"}, {"Idempotency-Key": uuid7().hex}
         first = client.post("/products", json=body, headers=key)
         assert post(client, sku.lower(), allow_lookalikes=True).status_code == 201
         again = client.post("/products", json=body, headers=key)
         assert (again.status_code, again.json["id"]) == (201, first.json["id"])
+
+    def test_an_idempotency_key_is_one_in_either_form(self, client, sku):
+        body = {"sku": sku, "name": "Mug", "price": "1.00"}
+        keys = [unicodedata.normalize(form, f"caf\u00e9-{sku}").encode().decode("latin-1") for form in ("NFC", "NFD")]
+        first, again = (client.post("/products", json=body, headers={"Idempotency-Key": key}) for key in keys)
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert again.headers["Idempotent-Replayed"] == "true"
 
 
 class TestAllowed:

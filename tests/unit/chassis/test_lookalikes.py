@@ -25,6 +25,7 @@ ALIKE_MUG_K7 = [
     "MUG-\ua4d77",  # Lisu
     "MUG-\u212a7",  # the sign of Kelvin
     "MUG-K\u0667",  # an Arabic seven
+    "MUG-K\u06f7",
     "MUG-K\u096d",  # a seven of Devanagari
     "\U0001d40cUG-K7",  # mathematical bold
     "MUG\u2010K7",
@@ -42,6 +43,7 @@ def test_what_looks_like_mug_k7(code: str) -> None:
 
 
 def test_a_letter_whose_capital_looks_like_another_letter_than_the_small_one_is_taken_for_either() -> None:
+    assert look_alike("\u05e1-1", "O-1")  # the Hebrew samekh
     for code in ("\u03bdase", "\u039dASE"):  # the Greek nu
         assert look_alike(code, "VASE")
         assert look_alike(code, "NASE")
@@ -61,6 +63,8 @@ def test_a_letter_whose_capital_looks_like_another_letter_than_the_small_one_is_
         ("MUG-K7", "MUG-K8"),
         ("MUG-K7", "MUGK7"),
         ("\u0414\u0416", "\u0414\u0428"),
+        ("\u05d0\u05d5", "\u05d0\u05df"),  # Hebrew: vav and the final nun, both like l to who does not read it
+        ("\u53e3-1", "\u56d7-1"),  # a mouth and an enclosure
     ],
 )
 def test_letters_of_one_alphabet_are_not_taken_for_one_another(code: str, other: str) -> None:
@@ -88,7 +92,8 @@ def test_every_letter_that_unicode_calls_confusable_with_one_of_ascii_looks_like
     """Of those that are one character each: a capital like I and not like l, which Unicode takes for the same."""
     heads = {"l": "Il1|", "O": "O0"}
     tried = 0
-    for character, found in confusables.confusables_data.items():
+    for key, found in confusables.confusables_data.items():
+        character = key.strip("\u200e")
         drawn = [each["c"] for each in found if each["c"].isascii() and each["c"].isalnum()]
         if len(character) != 1 or character.isascii() or len(drawn) != 1 or len(drawn[0]) != 1:
             continue
@@ -102,6 +107,8 @@ def test_every_letter_that_unicode_calls_confusable_with_one_of_ascii_looks_like
 
 def test_each_code_is_held_against_those_before_it() -> None:
     codes = ["MUG", "CUP", "mug", "\u041cUG", "cup", "POT"]
+    assert alike_before(["1\u05d5", "1\u05df", "1l"]) == {"1l": "1\u05d5"}
+    assert alike_before(["\u05d0\u05d5", "\u05d0\u05df"]) == {}
     assert alike_before(codes) == {"mug": "MUG", "\u041cUG": "MUG", "cup": "CUP"}
 
 
