@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from chassis.lookalikes import alike_before, looks
 from conveyor.replay.store import Store
 
 
@@ -77,6 +78,23 @@ class Products(Mapping[str, Product]):
     def __len__(self) -> int:
         return int(self._store.execute("SELECT COUNT(*) FROM products").fetchone()[0])
 
+    def alike(self) -> dict[str, str]:
+        """Those that look like one before them, and which one that is.
+
+        Only codes that may look like another are compared, so that a million of them need not be held: of plain ASCII
+        those that are equal but for case, and the others with whatever they look like.
+        """
+        self._store.execute("CREATE INDEX IF NOT EXISTS by_look ON products (lower(sku))")
+        others = [sku for (sku,) in self._store.execute("SELECT sku FROM products WHERE sku GLOB '*[^ -~]*'")]
+        self._store.execute("CREATE TEMP TABLE IF NOT EXISTS looks (look TEXT PRIMARY KEY)")
+        for look in {look for sku in others for look in looks(sku)}:
+            self._store.execute("INSERT OR IGNORE INTO looks VALUES (?)", look)
+        found = self._store.execute(
+            "SELECT sku FROM products WHERE sku GLOB '*[^ -~]*' OR lower(sku) IN (SELECT look FROM looks) "
+            "OR lower(sku) IN (SELECT lower(sku) FROM products GROUP BY lower(sku) HAVING COUNT(*) > 1) ORDER BY rowid"
+        )
+        return alike_before(sku for (sku,) in found.fetchall())
+
 
 @dataclass(frozen=True, slots=True)
 class Book:
@@ -102,7 +120,7 @@ class OpenBook:
     lines: int
     orders: int
     units: int
-    products: Mapping[str, Product]
+    products: Products
     reasons: dict[str, int]
     period: tuple[datetime, datetime] | None
     said: dict[str, str]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from chassis.lookalikes import alike_before
 from conveyor.replay.answers import Answers
 from conveyor.replay.book import Item, OpenBook
 from conveyor.replay.columns import Columns, Header
@@ -38,7 +37,7 @@ def lines(book: OpenBook) -> Iterator[str]:
 
 def lookalikes(book: OpenBook, allowed: bool) -> str:
     """Stock codes that people take for one another, and what becomes of them; empty where there are none."""
-    found = alike_before(book.products)
+    found = book.products.alike()
     if not found:
         return ""
     told = ", ".join(f"{code} like {other}" for code, other in [*found.items()][:SHOWN])

@@ -42,13 +42,20 @@ def all_dropped() -> Iterator[str]:
     yield from (row(number, number // 20).replace(",Norway", "") for number in range(LINES))
 
 
+def of_a_million_products() -> Iterator[str]:
+    yield HEADER
+    yield from (row(number, number // 20).replace(",SKU-", f",SKU-{number}-") for number in range(LINES))
+
+
 def json_lines() -> Iterator[str]:
     for number in range(LINES // 20):
         items = [{"sku": f"SKU-{number * 20 + at}", "quantity": 1, "price": "2.50"} for at in range(20)]
         yield json.dumps({"number": f"J-{number}", "customer": f"c{number}@example.com", "items": items}) + "\n"
 
 
-@pytest.mark.parametrize("book", [of_twenty_lines, of_one_line, joined_twice, all_dropped, json_lines])
+@pytest.mark.parametrize(
+    "book", [of_twenty_lines, of_one_line, joined_twice, all_dropped, of_a_million_products, json_lines]
+)
 def test_a_million_lines_are_read_in_300_mib(book, tmp_path: Path) -> None:
     file = tmp_path / "orders.csv"
     with file.open("w") as written:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chassis.lookalikes import alike_before
 from conveyor.replay.answers import Answers
 from conveyor.replay.book import Book
 from conveyor.replay.opened import book_in, read_book
@@ -311,6 +312,26 @@ class TestColumns:
         read = book("Name,Lineitem name,Lineitem quantity,Lineitem price,Lineitem sku\n" + text)
         assert len(read.products) == 2
         assert all(len(sku) <= 64 for sku in read.products)
+
+
+def test_stock_codes_that_look_alike_are_the_same_whether_all_are_compared_or_those_that_may() -> None:
+    skus = [
+        "MUG",
+        "mug",
+        "Mug 2",
+        "TRAY",
+        "\u041cUG",
+        "\uff34RAY",
+        "\u0442ray",
+        "CAP-1",
+        "CAP-l",
+        "\u00e5re",
+        "\u00c5RE",
+    ]
+    text = HEADER + "".join(row(f"L-{at}", sku) for at, sku in enumerate(skus))
+    with book_in(io.BytesIO(text.encode())) as read:
+        assert read.products.alike() == alike_before(read.products)
+        assert len(read.products.alike()) == 5
 
 
 def test_a_line_above_the_header_breaks_no_record_of_two_lines() -> None:
