@@ -358,6 +358,7 @@ _ORDERS = st.lists(
     ),
     min_size=1,
     max_size=8,
+    unique=True,
 )
 
 
