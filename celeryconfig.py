@@ -99,7 +99,6 @@ task_ignore_result = True
 worker_prefetch_multiplier = 1 if STAND_IN else 4
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
-worker_soft_shutdown_timeout = 10
 worker_cancel_long_running_tasks_on_connection_loss = False
 
 # A worker that has lost its connection is back before RabbitMQ knows that the old one is dead. A control queue that is

@@ -59,3 +59,33 @@ def test_a_message_that_cannot_be_read_is_lost_and_its_order_is_finished_by_the_
     assert pipeline.flagged([order]) == 0
     assert "unreadable_message" in (pipeline.folder / "worker-inventory.log").read_text()
     broker.close()
+
+
+#: The step stands for ever, and its message may be given to another after five seconds.
+STANDS = """
+import celeryconfig
+celeryconfig.broker_transport_options["visibility_timeout"] = 5
+import threading
+from inventory import service
+service.check_availability = lambda *_: threading.Event().wait()
+"""
+SOON = """
+import celeryconfig
+celeryconfig.broker_transport_options["visibility_timeout"] = 5
+"""
+#: Seconds between two looks for such messages, without the tenth of them that are left out by default.
+LOOKS_EVERY = 10
+
+
+def test_a_killed_workers_message_is_back_soon_after_the_time_for_which_it_was_hidden(pipeline: Pipeline) -> None:
+    pipeline.start("relay", "sales")
+    pipeline.start("worker", "inventory", STANDS)
+    order = pipeline.place(pipeline.add_product(stock=5))
+    broker = redis.Redis.from_url(pipeline.environment["CONVEYOR_BROKER_URL"])
+    wait_until(lambda: broker.zcard("unacked_index") == 1)
+    broker.close()
+    pipeline.kill("worker-inventory")
+    pipeline.start("worker", "inventory", SOON)
+    taken = "inventory.check_availability"
+    log = pipeline.folder / "worker-inventory.log"
+    wait_until(lambda: taken in log.read_text() and str(order) in log.read_text(), 5 + 2 * LOOKS_EVERY)
