@@ -57,23 +57,27 @@ def open_database(
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=10,
+        factory=overdue.WatchedConnection,
     )
-    overdue.watch(engine)
+    event.listen(engine, "connect", overdue.ask_for_limit)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect, try_after))
     relay = getattr(settings, f"{service}_relay")
     return sessionmaker(engine, expire_on_commit=False, info={"relay": relay, **info})
 
 
-def engine_of(url: str, name: str, connect_timeout: int = 5, **options: Any) -> Engine:
+def engine_of(url: str, name: str, connect_timeout: int = 5, factory: type | None = None, **options: Any) -> Engine:
     """An engine for this URL; PostgreSQL knows its connections by ``name``. What the URL says of a connection holds.
+
+    ``factory`` is the class of the driver's connections, where it is not the driver's own.
 
     A connection that went silent is noticed, and no error tells the values that its statement was given.
     """
     parsed = url_of(url).set(drivername="postgresql+psycopg2")
     arguments = {"connect_timeout": connect_timeout, "application_name": name, **POSTGRESQL}
     unsaid = {key: value for key, value in arguments.items() if key not in parsed.query}
-    engine = create_engine(parsed, hide_parameters=True, connect_args=unsaid, **options)
+    arguments = unsaid | ({"connection_factory": factory} if factory else {})
+    engine = create_engine(parsed, hide_parameters=True, connect_args=arguments, **options)
     event.listen(engine, "handle_error", without_values)
     event.listen(engine, "handle_error", _leave_a_standby)
     return engine
@@ -95,9 +99,8 @@ def _try_if_idle(dialect: Dialect, try_after: float | None, connection: Any, rec
     if time.monotonic() - record.info.get("used_at", math.inf) < (IDLE if try_after is None else try_after):
         return
     try:
-        overdue.expect(connection, overdue.AT_ONCE)
-        dialect.do_ping(connection)
-        overdue.answered(connection)
+        with overdue.at_once(connection):
+            dialect.do_ping(connection)
     except dialect.loaded_dbapi.Error as error:
         raise sa_exc.DisconnectionError from error
 

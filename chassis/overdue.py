@@ -10,10 +10,13 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import structlog
-from sqlalchemy import Connection, Engine, event
+from psycopg2 import extensions
 
 log = structlog.get_logger()
 
@@ -22,33 +25,24 @@ PAUSE, GRACE = 0.5, 3.0
 #: Seconds for an answer to the question whether anybody is there; and to the first one of a connection, which may have
 #: to wait for its turn behind PgBouncer.
 AT_ONCE, AT_FIRST = 3.0, 10.0
+NOTHING_ASKED = float("inf")
 _LIMIT = "SELECT setting::float / 1000 FROM pg_settings WHERE name = 'statement_timeout'"
 
 
 class Overdue:
-    """The answers that one process waits for. Any number of threads may use it; a thread of its own looks at them."""
+    """The connections of one process, looked at by a thread of its own. Any number of threads may use them."""
 
     def __init__(self) -> None:
-        self._owed: dict[int, tuple[float, Any]] = {}
+        self._connections: WeakSet[WatchedConnection] = WeakSet()
+        self._lock = threading.Lock()
         self._process = 0
-        self._starting = threading.Lock()
 
-    def expect(self, connection: Any, seconds: float) -> None:
-        """The driver's connection is asked something that is answered within so long."""
-        if self._process != os.getpid():
-            self._start()
-        self._owed[id(connection)] = (time.monotonic() + seconds, connection)
-
-    def answered(self, connection: Any) -> None:
-        """It was; or nobody waits any more."""
-        self._owed.pop(id(connection), None)
-
-    def _start(self) -> None:
-        with self._starting:
-            if self._process != os.getpid():  # a fork has none of its parent's threads
-                self._owed.clear()
-                self._process = os.getpid()
+    def add(self, connection: "WatchedConnection") -> None:
+        with self._lock:
+            if self._process != os.getpid():  # a fork has none of its parent's threads, and asks on none of these
+                self._process, self._connections = os.getpid(), WeakSet()
                 threading.Thread(target=self._watch, name="overdue", daemon=True).start()
+            self._connections.add(connection)
 
     def _watch(self) -> None:
         looked = time.monotonic()
@@ -60,15 +54,15 @@ class Overdue:
             looked = now
 
     def _close(self, now: float) -> None:
-        for key, owed in self._owed.copy().items():
-            deadline, connection = owed
-            if deadline < now and self._owed.get(key) is owed:
-                self.answered(connection)
-                log.warning("database_silent", why="an answer is overdue, so the connection is closed")
-                _shut(connection)
+        with self._lock:
+            late = [each for each in self._connections if each.answered_by < now]
+        for connection in late:
+            connection.answered_by = NOTHING_ASKED
+            log.warning("database_silent", why="an answer is overdue, so the connection is closed")
+            _shut(connection)
 
 
-def _shut(connection: Any) -> None:
+def _shut(connection: "WatchedConnection") -> None:
     """End the connection under whoever waits for it, as a server that closes it would."""
     if connection.closed:
         return
@@ -80,34 +74,59 @@ def _shut(connection: Any) -> None:
 
 
 _overdue = Overdue()
-expect, answered = _overdue.expect, _overdue.answered
 
 
-def watch(engine: Engine) -> None:
-    """Close connections of this engine's on which an answer is overdue. What waits there gets a lost connection."""
-    event.listen(engine, "connect", _ask_for_limit)
-    event.listen(engine, "before_cursor_execute", _before)
-    event.listen(engine, "after_cursor_execute", lambda _connection, cursor, *_: answered(cursor.connection))
-    event.listen(engine, "commit", _before_end)
-    event.listen(engine, "rollback", _before_end)
-    event.listen(engine, "checkin", lambda connection, _record: answered(connection))
+class WatchedCursor(extensions.cursor):  # type: ignore[misc]
+    """Asks nothing without a time within which it is answered; that is all, since it runs for each statement."""
+
+    def execute(self, *given: Any) -> None:
+        connection = self.connection
+        connection.answered_by = time.monotonic() + connection.answers_within
+        try:
+            super().execute(*given)
+        finally:
+            connection.answered_by = NOTHING_ASKED
 
 
-def _ask_for_limit(connection: Any, record: Any) -> None:
-    """How long a statement may take is a matter of the role's, which the server tells."""
-    expect(connection, AT_FIRST)
+class WatchedConnection(extensions.connection):  # type: ignore[misc]
+    """The driver's connection; closed where an answer is overdue. What waits there then gets a lost connection."""
+
+    answers_within = AT_FIRST
+    answered_by = NOTHING_ASKED
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.cursor_factory = WatchedCursor
+        _overdue.add(self)
+
+    def commit(self) -> None:
+        self._end(super().commit)
+
+    def rollback(self) -> None:
+        self._end(super().rollback)
+
+    def _end(self, ends: Callable[[], None]) -> None:
+        self.answered_by = time.monotonic() + self.answers_within
+        try:
+            ends()
+        finally:
+            self.answered_by = NOTHING_ASKED
+
+
+@contextmanager
+def at_once(connection: WatchedConnection) -> Iterator[None]:
+    """What is asked of this connection in the block is no work, and answered at once."""
+    usual, connection.answers_within = connection.answers_within, AT_ONCE
+    try:
+        yield
+    finally:
+        connection.answers_within = usual
+
+
+def ask_for_limit(connection: Any, _record: object) -> None:
+    """How long a statement may take is a matter of the role's, which the server tells; for a new connection."""
     with connection.cursor() as cursor:
         cursor.execute(_LIMIT)
         [limit] = cursor.fetchone()
     connection.rollback()
-    answered(connection)
-    record.info["answers_within"] = limit + GRACE if limit else float("inf")
-
-
-def _before(connection: Connection, cursor: Any, *_: Any) -> None:
-    expect(cursor.connection, connection.info["answers_within"])
-
-
-def _before_end(connection: Connection) -> None:
-    if not connection.invalidated:  # else there is nothing left to end
-        expect(connection.connection.dbapi_connection, connection.info["answers_within"])
+    connection.answers_within = limit + GRACE if limit else float("inf")
