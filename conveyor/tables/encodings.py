@@ -28,6 +28,8 @@ CANDIDATES = (
     *("cp1252", "cp1250", "iso8859-2", "cp1251", "koi8-r", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("cp932", "gb18030", "big5", "cp949", "euc-jp", "iso2022-jp", "mac-roman", "cp850", "cp437"),
 )
+#: Everyday letters of an encoding that has a meaning for nearly all bytes: a wrong reading is full of rare ones.
+EVERYDAY = {"gb18030": "gb2312", "cp949": "euc_kr"}
 #: So many readings are shown, of so many lines.
 READINGS, LINES = 3, 3
 #: Signs that stand in ordinary text beside its letters.
@@ -153,7 +155,7 @@ def _likely(file: BinaryIO) -> list[str]:
             text = "\n".join(line.decode(name) for line in lines)
         except UnicodeDecodeError:
             continue
-        scored.append((-_plausible(text), order, name, text))
+        scored.append((_rare(text, name) - _plausible(text), order, name, text))
     told: dict[str, str] = {}
     for _, _, name, text in sorted(scored):
         told.setdefault(text, name)  # two that read the same are one question
@@ -173,6 +175,14 @@ def _plausible(text: str) -> float:
     return (letters - odd - mixed) / len(above)
 
 
+def _rare(text: str, name: str) -> float:
+    """Which share of the letters above 127 is rare where this encoding is used."""
+    above = [each for each in text if ord(each) > 127]
+    if name not in EVERYDAY or not above:
+        return 0.0
+    return sum(not each.encode(EVERYDAY[name], "ignore") for each in above) / len(above)
+
+
 def _script(letter: str) -> str:
     name = unicodedata.name(letter, "?").split(" ", 1)[0]
-    return "CJK" if name in ("CJK", "HIRAGANA", "KATAKANA") else name
+    return "CJK" if name in ("CJK", "HIRAGANA") or name.startswith("KATAKANA") else name

@@ -53,6 +53,11 @@ def test_what_is_not_utf_8_is_asked_for_and_the_right_reading_is_among_those_sho
     assert encoding_of(file, name).name == name
 
 
+@pytest.mark.parametrize(("text", "name"), [(JAPANESE, "cp932"), ("sku,name\nA,木头椅子\nB,热水茶杯\n", "gb18030")])
+def test_the_everyday_reading_of_several_is_shown_first(text: str, name: str) -> None:
+    assert shown(io.BytesIO(text.encode(name)))[0].split()[1] == name
+
+
 def test_each_reading_is_of_lines_with_letters_above_127() -> None:
     assert {line.split("line ")[1].split(":")[0] for line in shown(io.BytesIO(FRENCH.encode("cp1252")))} == {
         "2",
