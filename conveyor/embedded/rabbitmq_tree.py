@@ -27,8 +27,8 @@ ELF = b"\x7fELF"
 #: Seconds for the Erlang of a new tree to start and end; it takes one.
 TRIAL = 60.0
 
-#: How the name of a program ends that has a launcher in its place.
-BEHIND = ".program"
+#: Where a program is put, below where it was, that has a launcher in its place. It needs its name: escript looks at it.
+BEHIND = "behind"
 LAUNCHER = """\
 #!/bin/sh
 tree=${{0%/{launcher}}}
@@ -163,14 +163,16 @@ def _add_launchers(tree: Path) -> None:
 
     def launch(program: Path, launcher: Path) -> None:
         launcher.parent.mkdir(exist_ok=True)
+        launcher.unlink(missing_ok=True)
         paths = {"program": program.relative_to(tree), "launcher": launcher.relative_to(tree)}
         launcher.write_text(LAUNCHER.format(**common, **paths))
         launcher.chmod(0o755)
 
     for each in list(_programs(tree / "usr" / "lib" / "erlang")):
-        launch(each.rename(each.with_name(each.name + BEHIND)), each)
-    launch(erts / f"erlexec{BEHIND}", tree / "bin" / "erl")
-    launch(erts / f"epmd{BEHIND}", tree / "bin" / "epmd")
+        (each.parent / BEHIND).mkdir(exist_ok=True)
+        launch(each.rename(each.parent / BEHIND / each.name), each)
+    for name, program in {"erl": "erlexec", "epmd": "epmd", "escript": "escript"}.items():
+        launch(erts / BEHIND / program, tree / "bin" / name)
     scripts = _only(tree, "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin")
     for name in ("rabbitmq-server", "rabbitmqctl"):
         (tree / "bin" / name).symlink_to(Path("..") / scripts.relative_to(tree) / name)

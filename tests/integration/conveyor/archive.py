@@ -66,7 +66,7 @@ def with_rabbitmq(folder: Path, version: str = "9.8.7-1") -> Archive:
     triplet = linker.parent.name
     libraries = {f"usr/lib/{triplet}/{name}": linker.parent / name for name in (linker.name, "libc.so.6")}
     archive.add("libc6", "1", dict(libraries))
-    programs = ("erts-1/bin/erlexec", "erts-1/bin/epmd", "lib/os_mon-1/priv/bin/memsup")
+    programs = (*(f"erts-1/bin/{name}" for name in ("erlexec", "epmd", "escript")), "lib/os_mon-1/priv/bin/memsup")
     archive.add("erlang-base", "1", {f"usr/lib/erlang/{name}": TRUE for name in programs}, "libc6")
     scripts = "usr/lib/rabbitmq/lib/rabbitmq_server-9.8.7"
     names = ("rabbitmq-server", "rabbitmqctl", "rabbitmq-env")

@@ -222,7 +222,8 @@ class TestRabbitMQ:
         server.spawn()
         try:
             until_it_has_begun = time.monotonic() + 30
-            while not list(tmp_path.glob("data/*/schema.DAT")):
+            # The first is Mnesia's, the second Khepri's, from 4.3 on.
+            while not [*tmp_path.glob("data/*/schema.DAT"), *tmp_path.glob("data/*/coordination")]:
                 assert time.monotonic() < until_it_has_begun, (tmp_path / "log").read_text()
                 time.sleep(0.02)
         finally:

@@ -79,7 +79,7 @@ class TestATree:
     def test_starts_erlang_s_programs_by_its_own_libraries(self, tree: Path, archive: Archive) -> None:
         make(tree, archive.source())
         moved = tree.rename(tree.with_name("moved"))
-        for program in ("bin/erl", "bin/epmd", "usr/lib/erlang/lib/os_mon-1/priv/bin/memsup"):
+        for program in ("bin/erl", "bin/epmd", "bin/escript", "usr/lib/erlang/lib/os_mon-1/priv/bin/memsup"):
             done = subprocess.run([moved / program], env={"LD_DEBUG": "libs"}, capture_output=True, text=True)
             assert done.returncode == 0
             assert re.search(rf"calling init: {moved}/usr/lib/[^/]+/libc.so.6", done.stderr)
@@ -119,7 +119,7 @@ class TestNoTree:
         package = next(archive.folder.glob("erlang-base_*.deb"))
         whole = package.read_bytes()
         package.write_bytes(whole[:-1] + b"!")
-        assert "Hash Sum mismatch" in refused(tree, archive.source())
+        assert "erlang-base_1_all.deb" in refused(tree, archive.source())
         package.write_bytes(whole)
         make(tree, archive.source())
 
@@ -128,7 +128,7 @@ class TestNoTree:
             bound.bind(("127.0.0.1", 0))
             port = bound.getsockname()[1]
             said = refused(tree, f"deb [trusted=yes] http://127.0.0.1:{port}/debian stable main\n")
-        assert "Could not connect to 127.0.0.1" in said
+        assert "connect to 127.0.0.1" in said
 
     def test_comes_of_an_archive_without_rabbitmq(self, tree: Path, tmp_path: Path) -> None:
         empty = Archive(tmp_path / "archive")
@@ -139,6 +139,7 @@ class TestNoTree:
         programs: dict[str, Path | str] = {
             "usr/lib/erlang/erts-1/bin/erlexec": FALSE,
             "usr/lib/erlang/erts-1/bin/epmd": TRUE,
+            "usr/lib/erlang/erts-1/bin/escript": TRUE,
         }
         archive.add("erlang-base", "2", programs, "libc6")
         assert refused(tree, archive.source()) == "its Erlang does not run here: exit code 1"
