@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import cache
+from typing import TYPE_CHECKING
 
 from conveyor.catalogue_columns import FIELDS
 from conveyor.client import JSON
 from conveyor.tables.cells import DIGITS, Cell, Fault, NoCode, Row, code_of, text_of, words
 from conveyor.tables.numbers import NumberFormat
+
+if TYPE_CHECKING:
+    from marshmallow import Schema
 
 _KEPT = Context(prec=DIGITS)
 #: How the gateway's fields are called in a file.
@@ -80,12 +85,16 @@ def _sku(cell: Cell) -> str:
     return sku
 
 
-def _check(body: JSON) -> None:
-    """The rules by which inventory takes a product. Raises NoProduct."""
-    # Only now: Flask and marshmallow take 20 MiB, which no other command needs.
+@cache
+def _schema() -> "Schema":
+    # Only now: Flask takes 20 MiB, which no other command needs. Once: to make it takes longer than to ask it.
     from inventory.schemas import NewProduct
 
-    wrong = NewProduct().validate(body)
-    for field, rules in wrong.items():
+    return NewProduct()
+
+
+def _check(body: JSON) -> None:
+    """The rules by which inventory takes a product. Raises NoProduct."""
+    for field, rules in _schema().validate(body).items():
         title = _TITLES.get(field, field)
         raise NoProduct(f"the {title} is against a rule: {' '.join(rules)} ({title} {str(body[field])[:60]!r})")
