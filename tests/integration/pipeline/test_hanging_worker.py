@@ -107,6 +107,7 @@ def test_one_that_hangs_ends_when_told_to_and_its_message_goes_to_another(
     assert said in log_of(pipeline)
     assert "Traceback" not in log_of(pipeline)
     pipeline.kill("worker-inventory")
+    pipeline.kill("relay-sales")
     pipeline.start_all()
     pipeline.wait_for([order], Pending_Shipment=1)
 
