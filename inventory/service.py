@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from chassis.codes import nfc
 from chassis.idempotency import RequestKey, insert_once, replay_of
 from chassis.lookalikes import difference, look_alike
-from inventory import models, queries
+from inventory import lookalikes, models, queries
 from inventory.errors import InsufficientStock, SkuLookalike, SkuTaken
 from inventory.messages import (
     Availability,
@@ -157,8 +157,8 @@ def create_product(session: Session, wanted: Mapping[str, Any], request: Request
 def _look_for_lookalikes(session: Session, product: Product, allowed: bool) -> None:
     """Raises SkuTaken where another product has this new one's SKU; unless ``allowed``, SkuLookalike where one looks
     like it."""
-    alike = [each for each in models.products_like(session, product) if look_alike(each.sku, product.sku)]
-    models.add_looks(session, product)
+    alike = [each for each in lookalikes.products_like(session, product) if look_alike(each.sku, product.sku)]
+    lookalikes.add_looks(session, product)
     if any(nfc(other.sku) == product.sku for other in alike):  # an older release stored it as it came
         raise _taken(product.sku)
     if alike and not allowed:

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from chassis.codes import nfc
 from chassis.database import transaction
 from chassis.migrations import migrate
-from inventory import models, queries, service
+from inventory import lookalikes, models, queries, service
 from inventory.errors import SkuLookalike, SkuTaken
 from inventory.messages import CheckAvailability, Line
 
@@ -176,7 +176,7 @@ class TestAtOnce:
         assert self.made_while_another_is_under_way(warehouse, sku) == "sku_lookalike"
 
     def test_control_without_the_lock_both_are_made(self, warehouse, sku, monkeypatch):
-        monkeypatch.setattr(models, "_LOCK_LOOKS", text("SELECT CAST(:looks AS text[])"))
+        monkeypatch.setattr(lookalikes, "_LOCK_LOOKS", text("SELECT CAST(:looks AS text[])"))
         assert self.made_while_another_is_under_way(warehouse, sku) == "made"
 
     def made_while_another_is_under_way(self, warehouse, sku):
