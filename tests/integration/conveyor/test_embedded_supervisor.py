@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conveyor.embedded import fork_server
+from conveyor.embedded import fork_server, supervisor
 from conveyor.embedded.fork_server import UNKNOWN, ForkServer
 from conveyor.embedded.processes import EmbeddedError, Process, Record, end_left_behind, inherited, started
 from conveyor.embedded.supervisor import StopRequested, Supervisor
@@ -157,6 +157,25 @@ def test_a_child_that_dies_later_is_started_again_and_that_is_said(stage: Stage)
 
     watching(stage.supervisor(child), kill_it)
     assert any("worker was killed by SIGKILL" in line and "again in 0.5 s" in line for line in stage.said)
+
+
+def test_a_child_that_is_there_and_does_not_work_is_told_once_and_so_is_its_recovery(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "TROUBLED_FOR", 0.3)
+    troubles: dict[str, str] = {}
+    child = stage.child("worker", SERVES)
+    watched = Supervisor([child], stage.said.append, trouble=troubles.get)
+
+    def fall_into_trouble() -> None:
+        troubles["worker"] = "its database is away"
+        until(lambda: [said for said in stage.said if "does not work" in said])
+        del troubles["worker"]
+        until(lambda: "worker works again." in stage.said)
+
+    watching(watched, fall_into_trouble)
+    told = [said for said in stage.said if "does not work" in said]
+    assert told == [f"worker is there and does not work: its database is away (log: {child.log})."]
 
 
 def test_a_child_that_cannot_be_started_again_does_not_end_the_run(stage: Stage, tmp_path: Path) -> None:
