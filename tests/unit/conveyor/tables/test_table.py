@@ -195,6 +195,9 @@ def test_an_identifier_is_what_was_meant_or_is_refused() -> None:
         (Decimal(8012345678901230), "rounded"),
         (Fault("#N/A"), "#N/A"),
         ("#REF!", "error"),
+        ("MUG\u00ad-1", r"U\+00AD SOFT HYPHEN"),
+        ("MUG\u200b", r"U\+200B"),
+        ("MUG\n2", "cannot be seen"),
         (datetime(2026, 3, 1), "a date"),
     ):
         with pytest.raises(NoCode, match=why):
