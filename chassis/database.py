@@ -18,7 +18,6 @@ from sqlalchemy import Dialect, Engine, ExceptionContext, MetaData, create_engin
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import Session, sessionmaker
 
-from chassis import overdue
 from chassis.postgresql_url import url_of
 from chassis.settings import Settings
 from chassis.sockets import POSTGRESQL
@@ -51,6 +50,8 @@ def open_database(
     A connection that nobody used for ``try_after`` seconds, ``IDLE`` unless told otherwise, is tried before it is used.
     ``info`` is found again in every ``session.info``; the address of the service's relay is put there.
     """
+    from chassis import overdue  # the driver's; the gateway, which has no database, reads this module without it
+
     engine = engine_of(
         settings.database_url(service),
         f"conveyor-{service}",
@@ -99,7 +100,7 @@ def _try_if_idle(dialect: Dialect, try_after: float | None, connection: Any, rec
     if time.monotonic() - record.info.get("used_at", math.inf) < (IDLE if try_after is None else try_after):
         return
     try:
-        with overdue.at_once(connection):
+        with connection.answering_at_once():
             dialect.do_ping(connection)
     except dialect.loaded_dbapi.Error as error:
         raise sa_exc.DisconnectionError from error

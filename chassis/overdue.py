@@ -105,22 +105,21 @@ class WatchedConnection(extensions.connection):  # type: ignore[misc]
     def rollback(self) -> None:
         self._end(super().rollback)
 
+    @contextmanager
+    def answering_at_once(self) -> Iterator[None]:
+        """What is asked in the block is no work, so its answer is due within ``AT_ONCE``."""
+        usual, self.answers_within = self.answers_within, AT_ONCE
+        try:
+            yield
+        finally:
+            self.answers_within = usual
+
     def _end(self, ends: Callable[[], None]) -> None:
         self.answered_by = time.monotonic() + self.answers_within
         try:
             ends()
         finally:
             self.answered_by = NOTHING_ASKED
-
-
-@contextmanager
-def at_once(connection: WatchedConnection) -> Iterator[None]:
-    """What is asked of this connection in the block is no work, and answered at once."""
-    usual, connection.answers_within = connection.answers_within, AT_ONCE
-    try:
-        yield
-    finally:
-        connection.answers_within = usual
 
 
 def ask_for_limit(connection: Any, _record: object) -> None:
