@@ -85,8 +85,9 @@ def _explained(refusal: str) -> str:
         return " ".join(refusal.split())
     kind, name = found["kind"], found["name"]
     wanted, there = (_VALUE.sub(r"\1", found[each]).strip("'") for each in ("wanted", "there"))
-    remove = f"rabbitmqctl --vhost {found['vhost']} delete_queue {name} --if-empty"
-    how = f"once it is empty, `{remove}`" if kind == "queue" else "delete it"
+    ctl = f"rabbitmqctl --vhost {found['vhost']}"
+    # Not `--if-empty`: RabbitMQ refuses it for quorum queues, and exits with 0 all the same.
+    how = f"once `{ctl} list_queues` shows 0, `{ctl} delete_queue {name}`" if kind == "queue" else "delete it"
     return (
         f"{kind} {name} is there with {found['argument']} {there}, and Conveyor needs {wanted}: {how}, and then "
         "`conveyor topology`"
