@@ -46,4 +46,6 @@ def why_not_ready(ready: Path) -> str | None:
         return "starting"
     if why:
         return why
+    if age < -OLD_AFTER:  # one that works has touched it since the clock was set back
+        return "nothing heard of it since the clock was set back"
     return None if age < OLD_AFTER else f"nothing heard of it for {age:.0f} s"

@@ -1,8 +1,10 @@
 """docker-compose.yml as written: nobody is given what is not theirs, and every command in it is one that we have."""
 
+import os
 import re
 import subprocess
 import sys
+import time
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -197,6 +199,19 @@ def test_every_process_of_ours_is_the_same_image_and_it_is_built_once() -> None:
 def test_a_process_says_whether_it_is_well_and_comes_back_when_it_dies(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
     assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize(("age", "well"), [(0, True), (25, True), (60, False), (-3600, False)])
+def test_a_worker_is_well_while_it_touches_its_file_whatever_the_clock_says(
+    tmp_path: Path, age: int, well: bool
+) -> None:
+    ready = tmp_path / "ready"
+    ready.touch()
+    os.utime(ready, (time.time() - age,) * 2)
+    kind, command = SERVICES["worker-inventory-check"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    asked = subprocess.run(command.replace("/tmp/ready", str(ready)), shell=True, check=False)
+    assert (asked.returncode == 0) == well
 
 
 def test_the_image_is_made_of_every_package_and_not_of_the_secrets() -> None:
