@@ -1,7 +1,7 @@
 # Everything here needs Python 3.11 to 3.14 and nothing else: it lives in .venv (programs) and .conveyor (data).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-broker fresh pythons lint reset latency bench crashpoints chaos controls mutants attacks browser endurance clean
+.PHONY: help run test test-broker fresh pythons lint reset latency bench crashpoints chaos controls mutants attacks outages browser endurance clean
 
 # The newest Python of this machine that Conveyor runs on and that can make virtual environments.
 PYTHON ?= $(shell for each in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -26,7 +26,8 @@ test: .venv/installed-dev ## Run all tests, two at a time
 test-broker: .venv/installed-dev ## Test the pipeline and run chaos on RabbitMQ VERSION (4, 3.10), fetched for it (20 min)
 	@programs=$$(.venv/bin/python -m tests.broker_version $(or $(VERSION),4)) && export PATH="$$programs:$$PATH" && \
 	CI=true .venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder \
-		tests/integration/pipeline tests/integration/tasks tests/integration/conveyor/test_embedded_servers.py tests/e2e && \
+		tests/integration/pipeline tests/integration/tasks tests/integration/conveyor/test_embedded_servers.py tests/e2e \
+		tests/outages && \
 	.venv/bin/conveyor chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),3) --orders $(or $(ORDERS),600)
 
 fresh: .venv/installed-dev ## Start with a RabbitMQ that is fetched, as where none is installed (a minute, 65 MB)
@@ -65,6 +66,9 @@ controls: .venv/installed-dev ## Take guards away, one by one: each time a viola
 # once more, and has to hold then.
 attacks: .venv/installed-dev ## Attack a running stack without a login: others must not notice (minutes)
 	@.venv/bin/pytest tests/attacks || .venv/bin/pytest --last-failed --last-failed-no-failures=none tests/attacks
+
+outages: .venv/installed-dev ## Take servers, networks, disks and clocks away from real processes (minutes)
+	@.venv/bin/pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder tests/outages
 
 browser: .venv/installed-browser ## Try the pages out in a browser (needs chromium; minutes)
 	@.venv/bin/pytest tests/browser

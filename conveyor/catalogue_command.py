@@ -88,6 +88,7 @@ def load(
     Exit code: 0 when all rows are products of the shop now (with --dry-run: can be), 1 otherwise.
     """
     answers = Answers(encoding, sheet, decimal, repeats, allow_lookalikes, dict(mapped))
+    gateway_url = "" if dry_run else target().gateway_url  # a setting that is wrong is told before a long file is read
     try:
         found = read_catalogue(file, answers)
     except Uncertain as uncertain:
@@ -97,7 +98,7 @@ def load(
         _tell(found)
         _end_dry_run(found)
         return
-    gateway = Gateway(target().gateway_url, connections=4, patience=30)
+    gateway = Gateway(gateway_url, connections=4, patience=30)
     if new_shop and has_its_own(gateway, found.products):
         say("The shop has orders or products of its own: nothing is loaded.")
         return

@@ -25,6 +25,7 @@ LIMITS = {
     "e2e": 600,
     "endurance": 3600,
     "fresh": 300,
+    "outages": 180,
 }
 
 

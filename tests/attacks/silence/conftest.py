@@ -1,6 +1,6 @@
 """A pipeline in this network, as the integration tests have it."""
 
 from tests.integration.conftest import broker
-from tests.integration.pipeline.conftest import pipeline
+from tests.integration.pipeline.conftest import pipeline, variables
 
-__all__ = ["broker", "pipeline"]
+__all__ = ["broker", "pipeline", "variables"]
