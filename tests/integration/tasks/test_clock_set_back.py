@@ -85,6 +85,68 @@ def test_a_parcel_that_moved_in_the_future_is_asked_after_a_day_later_and_once(s
     assert shop.sweep() == []
 
 
+def test_a_chain_that_waits_longer_each_time_is_left_as_it_is(shop: Shop) -> None:
+    shop.finish(shop.place())
+    often_sent = shop.place()
+    with transaction(shop.sessions) as session:
+        session.execute(text("UPDATE order_sagas SET deadline = now() + interval '10 minutes' WHERE deadline > now()"))
+    before = shop.saga(often_sent)
+    assert shop.sweep() == []
+    assert shop.saga(often_sent) == before
+    with transaction(shop.sessions) as session:
+        assert sweeping.put_clock_right(session) == 0
+
+
+def test_a_parcel_that_was_asked_after_before_it_moved_is_known_to_have_been(shop: Shop) -> None:
+    silent = shop.finish(shop.place())
+    moments = "updated_at = now() + interval '1 hour', delivery_asked_at = now() - interval '5 minutes'"
+    with transaction(shop.sessions) as session:
+        session.execute(text(f"UPDATE orders SET {moments} WHERE id = :id"), {"id": silent})
+    asked = shop.order(silent).delivery_asked_at
+    shop.sweep()
+    assert shop.order(silent).delivery_asked_at == asked
+
+
+def test_an_order_that_has_ended_keeps_its_moment(shop: Shop) -> None:
+    ended = shop.place()
+    shop.refuse(ended)
+    shop.wait(-HOUR)
+    before = shop.order(ended)
+    shop.sweep()
+    assert shop.order(ended).updated_at == before.updated_at
+
+
+@pytest.mark.parametrize("table", ["order_sagas", "orders"])
+def test_a_row_that_somebody_holds_keeps_the_sweeper_from_no_other(shop: Shop, table: str) -> None:
+    held, other = shop.place(), shop.place()
+    if table == "orders":
+        shop.finish(held)
+        shop.finish(other)
+    shop.wait(-HOUR)
+    key = {"order_sagas": "order_id", "orders": "id"}[table]
+    moment = {"order_sagas": "sent_at", "orders": "updated_at"}[table]
+    ahead = text(f"SELECT {key} FROM {table} WHERE {moment} > now() + interval '1 minute'")
+    with shop.sessions() as holder:
+        holder.execute(text(f"SELECT FROM {table} WHERE {key} = :id FOR UPDATE"), {"id": held})
+        with transaction(shop.sessions) as session:
+            session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            sweeping.put_clock_right(session)
+        with transaction(shop.sessions) as session:
+            left = set(session.execute(ahead).scalars())
+    assert held in left
+    assert other not in left
+
+
+def test_so_many_rows_are_put_right_in_a_round(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "MOST_AHEAD", 2)
+    for _ in range(3):
+        shop.finish(shop.place())
+        shop.place()
+    shop.wait(-HOUR)
+    with transaction(shop.sessions) as session:
+        assert [sweeping.put_clock_right(session) for _ in range(3)] == [4, 2, 0]
+
+
 def test_rows_of_the_last_minute_are_left_as_they_are(shop: Shop) -> None:
     before = shop.saga(shop.place())
     shop.wait(-50)
