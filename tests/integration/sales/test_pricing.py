@@ -80,6 +80,26 @@ def test_the_lines_of_a_rejected_order_are_named_as_far_as_the_catalogue_has_the
     assert named == [("LAMP-READ", "Reading lamp", "9.00"), (None, None, "9.00"), ("LAMP-READ", "Reading lamp", "9.00")]
 
 
+def test_each_rejected_order_has_the_names_that_it_was_told(shop: Shop) -> None:
+    orders = [shop.place(), shop.place()]
+    reason = {"reason": "insufficient_stock", "detail": "Lamp: 2 wanted, 1 in stock."}
+    refused = [
+        InventoryResponse(
+            order_id=UUID(each["id"]),
+            outcome="refused",
+            catalogue=[CatalogueEntry(shop.lamp, name, Decimal("12.50"), "LAMP-READ")],
+            **reason,
+        )
+        for each, name in zip(orders, ("Reading lamp", "Reading lamp, renamed"), strict=True)
+    ]
+
+    with transaction(shop.sessions) as session:
+        pricing.record_inventory_responses(session, refused)
+
+    names = [shop.order(each)["items"][0]["product_name"] for each in orders]
+    assert names == ["Reading lamp", "Reading lamp, renamed"]
+
+
 def test_a_worker_of_the_release_before_tells_no_sku_and_the_lines_have_none(shop: Shop) -> None:
     order = shop.place()
     entry = {"product_id": str(shop.lamp), "name": "Reading lamp", "price": "12.50"}

@@ -93,6 +93,31 @@ def test_waiting_rows_become_one_message_that_is_a_celery_chain(
     assert waiting(sessions) == 0
 
 
+def test_what_waits_for_longest_is_claimed_first_and_so_much_of_it(
+    relay: Relay, sessions: sessionmaker[Session], broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.relay.CLAIM", 2)
+    ids = [send(sessions, alone=True)[0] for _ in range(3)]
+    with transaction(sessions) as session:  # the oldest row is the last one on the disk
+        session.execute(
+            outbox.update().where(outbox.c.id == select(func.min(outbox.c.id)).scalar_subquery()).values(task=CHECK)
+        )
+    relay.round()
+    claimed = [json.loads(each.body)[0][0][0]["order_id"] for each in received(broker, "inventory_check_queue")]
+    assert claimed == ids[:2]
+    assert waiting(sessions) == 1
+
+
+def test_rows_whose_queue_is_full_take_no_room_from_others(
+    relay: Relay, sessions: sessionmaker[Session], broker: str, rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(relay, sessions, broker, rabbitmq)
+    monkeypatch.setattr("tasks.relay.CLAIM", 1)
+    send(sessions, RESERVE)
+    relay.round()
+    assert len(received(broker, "stock_reservation_queue")) == 1
+
+
 def test_rows_stay_when_the_relay_dies_between_publishing_and_removing(
     relay: Relay, sessions: sessionmaker[Session], broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

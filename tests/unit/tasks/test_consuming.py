@@ -8,6 +8,13 @@ import celeryconfig
 from tasks import app as workers
 
 
+@pytest.fixture(autouse=True)
+def own_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker changes how it consumes its queues; the table is for all tests of this process."""
+    queues = [celeryconfig.work_queue(each.name) for each in celeryconfig.task_queues]
+    monkeypatch.setattr(celeryconfig, "task_queues", queues)
+
+
 def consumers_of(service: str) -> dict[str, int]:
     """The queues that a new worker of this service consumes, and the priority that it asks for."""
     fresh = Celery("conveyor")
