@@ -21,7 +21,8 @@ from tasks.admission import Admission
 
 log = structlog.get_logger()
 
-app = Celery("conveyor")
+# By name: only workers load it.
+app = Celery("conveyor", events="tasks.events:Events")
 app.config_from_object(celeryconfig)
 
 # Celery reads each body twice. Kombu's own reader calls a function for every object in it, and lets NaN and half of a
@@ -61,39 +62,10 @@ class TopologyCheck(bootsteps.StartStopStep):  # type: ignore[misc]
             raise WorkerShutdown(78) from error
 
 
-class EventsTogether(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Task events, which Flower shows, leave together, a few times a second.
-
-    Celery would wake its loop and send a message to the broker for nearly each of the three events of a task: unbundled
-    that was a third of the work of the broker and of Flower, and it held up the task that had just been handed over.
-    """
-
-    requires = ("celery.worker.consumer.connection:Connection",)
-
-    #: Seconds between two sendings.
-    PAUSE = 0.25
-
-    def __init__(self, consumer: Any, **_options: Any) -> None:
-        consumer.on_send_event_buffered = lambda: None
-        self._timer: Any = None
-
-    def start(self, consumer: Any) -> None:
-        self._timer = consumer.timer.call_repeatedly(self.PAUSE, self._send, (consumer,))
-
-    def stop(self, consumer: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._send(consumer)
-
-    def _send(self, consumer: Any) -> None:
-        if consumer.event_dispatcher and consumer.event_dispatcher.enabled:
-            consumer.event_dispatcher.flush()
-
-
 app.steps["consumer"].add(TopologyCheck)
 app.steps["consumer"].add(Admission)
-app.steps["consumer"].add(EventsTogether)
 # By name: only workers load them.
+app.steps["consumer"].add("tasks.events:EventsTogether")
 app.steps["consumer"].add("tasks.intake:Intake")
 app.steps["consumer"].add("tasks.alarm:Alarm")
 

@@ -4,9 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.worker.heartbeat import Heart
+from kombu import Connection
 from kombu.asynchronous.timer import Timer
 
-from tasks.app import EventsTogether
+from tasks.app import app
+from tasks.events import EventsTogether
 
 
 class Dispatcher:
@@ -66,3 +69,33 @@ def test_a_worker_that_sends_no_events_has_none_to_send(consumer):
 def test_a_worker_that_never_reached_the_broker_stops_without_a_word(consumer):
     EventsTogether(consumer).stop(consumer)
     assert consumer.event_dispatcher.sent == 0
+
+
+class Channel:
+    """A producer on a connection that breaks: what it was asked to send, and whether again and again."""
+
+    def __init__(self, *, broken: bool) -> None:
+        self.broken = broken
+        self.asked: list[tuple[str, bool]] = []
+
+    def publish(self, event: dict[str, Any], *, retry: bool, **_options: Any) -> None:
+        self.asked.append((event["type"], retry))
+        if self.broken:
+            raise ConnectionResetError
+
+
+def dispatcher_on(channel: Channel) -> Any:
+    dispatcher = app.events.Dispatcher(Connection("memory://"), hostname="sales@here")
+    dispatcher.producer = channel
+    return dispatcher
+
+
+def test_a_heartbeat_whose_connection_breaks_is_kept_for_the_next_one_and_holds_nobody_up() -> None:
+    broken, whole = Channel(broken=True), Channel(broken=False)
+    before, after = dispatcher_on(broken), dispatcher_on(whole)
+    heart = Heart(Timer(), before, interval=60)
+    heart.start()
+    assert broken.asked == [("worker-online", False)]
+    after.extend_buffer(before)
+    after.flush()
+    assert whole.asked == [("worker-online", False)]
