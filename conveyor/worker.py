@@ -68,6 +68,9 @@ def _work(service: str, queues: list[str], events: bool, name: str) -> int:
     """One process: one thread that works, and one that keeps the heartbeat and answers control commands."""
     from celery.utils.nodenames import default_nodename, host_format
 
+    # Until Celery has a handler of its own nothing is in hand, so the signal itself ends the process. As an exception
+    # it can get lost: the interpreter drops what is raised in a callback, while modules are loaded, say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Celery's own command line would first load every command that is installed, Flower's too, and would keep the
     # worker's exit code to itself. Quiet: its banner would be the only lines on this output that are not logs.
     worker = importlib.import_module(f"tasks.{service}").app.Worker(
