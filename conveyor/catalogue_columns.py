@@ -1,11 +1,9 @@
 """Where the fields of a catalogue stand: the line that names its columns."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from conveyor.replay.columns import normal
-from conveyor.tables.errors import Uncertain
+from conveyor.tables.titles import Titles
 
 #: What a column is called, and the field of the gateway that it is.
 FIELDS = {"sku": "sku", "name": "name", "description": "description", "price": "price", "stock": "stock_quantity"}
@@ -32,13 +30,8 @@ class Header:
 
     def columns(self, titles: Sequence[str]) -> dict[str, int]:
         """Where each field stands under this header. Raises Uncertain where two columns have the same title."""
-        at, plain = self._places(titles), [normal(each) for each in titles]
-        counted = Counter(plain)
-        for name, place in at.items():
-            if counted[plain[place]] > 1 and not self.mapped.get(name, "").startswith("#"):
-                places = ", ".join(str(n) for n, each in enumerate(plain, start=1) if each == plain[place])
-                title = titles[place].strip()
-                raise Uncertain(f"not certain: the columns {places} are all called {title}. Say --map {name}=#NUMBER")
+        at = self._places(titles)
+        Titles(titles).check(at, {name for name, each in self.mapped.items() if each.startswith("#")})
         return at
 
     def said(self, titles: Sequence[str]) -> str:
@@ -60,12 +53,6 @@ class Header:
         )
 
     def _places(self, titles: Sequence[str]) -> dict[str, int]:
-        plain = [normal(each) for each in titles]
-        found = {name: _place(self.mapped.get(name, name), plain) for name in FIELDS}
+        header = Titles(titles)
+        found = {name: header.place(self.mapped.get(name, name)) for name in FIELDS}
         return {name: place for name, place in found.items() if place is not None}
-
-
-def _place(title: str, plain: Sequence[str]) -> int | None:
-    if title.startswith("#") and title[1:].isdecimal():
-        return int(title[1:]) - 1 if 0 < int(title[1:]) <= len(plain) else None
-    return plain.index(normal(title)) if normal(title) in plain else None

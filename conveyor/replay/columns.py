@@ -1,12 +1,11 @@
 """Where the fields of an order book stand: the line that names its columns, read as one of the known formats."""
 
-import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from conveyor.replay.formats import FORMATS, UCI, Format
 from conveyor.tables.errors import Uncertain
+from conveyor.tables.titles import Titles
 
 #: Either price will do.
 INSTEAD = {"UnitPrice": "LinePrice", "LinePrice": "UnitPrice"}
@@ -38,9 +37,9 @@ class Header:
     def __call__(self, titles: Sequence[str]) -> bool:
         """Whether these are the titles of an order book."""
         formats = [each for each in FORMATS.values() if self.asked in ("auto", each.name)]
-        self.found = []
+        self.found, header = [], Titles(titles)
         for each in formats:
-            columns, missing = resolved(_with(each, self.mapped), titles, frozenset(self.mapped))
+            columns, missing = resolved(_with(each, self.mapped), header, frozenset(self.mapped))
             if not missing:
                 self.found.append(columns)
             elif each is formats[0] and len(missing) <= len(self.missing or missing):
@@ -62,57 +61,35 @@ class Header:
             names = ", ".join(each.format.name for each in self.found)
             raise Uncertain(f"like order books of several formats: {names}. Say --format NAME")
         columns = self.found[0]
-        plain = [normal(each) for each in titles]
-        counted = Counter(plain)
-        for name, at in columns.at.items():
-            if counted[plain[at]] > 1 and not self._numbered(name):
-                places = ", ".join(str(n) for n, each in enumerate(plain, start=1) if each == plain[at])
-                title = titles[at].strip()
-                raise Uncertain(f"not certain: the columns {places} are all called {title}. Say --map {name}=#NUMBER")
+        numbered = {name for name, mapped in self.mapped.items() if any(each.startswith("#") for each in mapped)}
+        Titles(titles).check(columns.at, numbered)
         return columns
 
-    def _numbered(self, name: str) -> bool:
-        return any(each.startswith("#") for each in self.mapped.get(name, ()))
 
-
-def normal(title: str) -> str:
-    """A title without what exports change about it: case, blanks, signs."""
-    return "".join(each for each in unicodedata.normalize("NFKC", title).casefold() if each.isalnum())
-
-
-def resolved(wanted: Format, titles: Sequence[str], mapped: frozenset[str]) -> tuple[Columns, list[str]]:
+def resolved(wanted: Format, titles: Titles, mapped: frozenset[str]) -> tuple[Columns, list[str]]:
     """Where a format's fields stand under these titles, and the fields that are needed and not there."""
-    places: dict[str, int] = {}
-    for number, title in enumerate(titles):
-        places.setdefault(normal(title), number)
     at: dict[str, int] = {}
     for name, candidates in wanted.titles.items():
         for candidate in candidates:
-            place = _place(candidate, places, len(titles))
+            place = titles.place(candidate)
             if place is not None:
                 at[name] = place
                 break
     missing = [name for name in wanted.needed if name not in at and INSTEAD.get(name) not in at]
     missing += [name for name in mapped if name not in at and name not in missing]
-    missing += [mark for mark in wanted.marks if normal(mark) not in places and not mapped]
-    key = _key(wanted, at, places, len(titles))
-    named = {name: titles[place].strip() for name, place in at.items()}
-    return Columns(wanted, at, named, key, titles[key].strip() if key is not None else ""), missing
+    missing += [mark for mark in wanted.marks if titles.place(mark) is None and not mapped]
+    key = _key(wanted, at, titles)
+    named = {name: titles[place] for name, place in at.items()}
+    return Columns(wanted, at, named, key, titles[key] if key is not None else ""), missing
 
 
-def _key(wanted: Format, at: Mapping[str, int], places: Mapping[str, int], width: int) -> int | None:
+def _key(wanted: Format, at: Mapping[str, int], titles: Titles) -> int | None:
     """Where a missing StockCode is taken from: a second column that it is mapped to, or what the format says."""
     for candidate in wanted.titles.get("StockCode", ())[1:]:
-        place = _place(candidate, places, width)
+        place = titles.place(candidate)
         if place is not None and place != at.get("StockCode"):
             return place
     return at.get(wanted.key) if wanted.key else None
-
-
-def _place(title: str, places: Mapping[str, int], width: int) -> int | None:
-    if title.startswith("#") and title[1:].isdigit():
-        return int(title[1:]) - 1 if 0 < int(title[1:]) <= width else None
-    return places.get(normal(title))
 
 
 def _with(base: Format, mapped: Mapping[str, tuple[str, ...]]) -> Format:

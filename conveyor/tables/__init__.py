@@ -6,6 +6,7 @@
 | which letters do its bytes stand for?                      | encodings  |
 | which separator, where is the header, which rows?          | delimited  |
 | the same of a workbook                                     | xlsx, ods, damage |
+| which column is called that?                               | titles     |
 | what is in one cell?                                       | cells      |
 | is 1.250 a thousand, or one and a quarter?                 | numbers    |
 | is 3/2 in February or in March?                            | dates      |
