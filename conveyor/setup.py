@@ -10,7 +10,7 @@ from conveyor.target import join
 from conveyor.terminal import say
 
 #: Addresses with several customers, and SKUs that look like others, that are listed after a migration.
-MOST_DOUBLES = 20
+MOST_TOLD = 20
 
 
 @click.command()
@@ -57,24 +57,26 @@ def _tell_of_doubles() -> None:
     """Customers from before an address had one owner. Their ids only: what a command prints ends in logs."""
     from conveyor.shop.doubles import told
 
-    lines = told()
-    if lines:
-        say(f"sales: {len(lines)} e-mail addresses have several customers; each belongs to the oldest of them.")
-        say(*lines[:MOST_DOUBLES])
-    if len(lines) > MOST_DOUBLES:
-        say(f"... and {len(lines) - MOST_DOUBLES} more: conveyor customer doubles")
+    _tell(
+        told(),
+        "sales: {} e-mail addresses have several customers; each belongs to the oldest of them.",
+        "conveyor customer doubles",
+    )
 
 
 def _tell_of_lookalikes() -> None:
     """Products from before a SKU that looks like another's was refused."""
     from conveyor.shop.lookalikes import told
 
-    lines = told()
+    _tell(told(), "inventory: {} SKUs look like another product's; each stays as it is.", "conveyor product lookalikes")
+
+
+def _tell(lines: list[str], what: str, all_by: str) -> None:
+    """How many rows an older release has left that this one would refuse, the first of them, and where all are."""
     if lines:
-        say(f"inventory: {len(lines)} SKUs look like another product's; each stays as it is.")
-        say(*lines[:MOST_DOUBLES])
-    if len(lines) > MOST_DOUBLES:
-        say(f"... and {len(lines) - MOST_DOUBLES} more: conveyor product lookalikes")
+        say(what.format(len(lines)), *lines[:MOST_TOLD])
+    if len(lines) > MOST_TOLD:
+        say(f"... and {len(lines) - MOST_TOLD} more: {all_by}")
 
 
 @click.command()

@@ -1,6 +1,5 @@
 """The tables of ecommerce_db (beside the chassis' outbox and attempts), and the order of their locks."""
 
-import unicodedata
 from collections.abc import Collection
 from typing import Any
 from uuid import UUID as PythonUUID
@@ -28,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from chassis.codes import nfc
 from chassis.database import NAMING
 from chassis.idempotency import key_columns
 from sales.status import OrderStatus
@@ -65,7 +65,7 @@ customer_emails = Table(
 
 def folded(email: str) -> str:
     """This address in the spelling in which it is compared."""
-    return unicodedata.normalize("NFC", email).casefold()
+    return nfc(email).casefold()
 
 
 orders = Table(

@@ -80,10 +80,6 @@ def _let_go(moves: Sequence["_Move"]) -> list[str]:
     return []
 
 
-def _beside(queue: str) -> str:
-    return f"{queue}.moving"
-
-
 class _Move:
     """One queue, from wherever an earlier try has stopped."""
 
@@ -92,7 +88,7 @@ class _Move:
         self.old = exists(connection, queue) and is_as_before(connection, queue)
         self._connection = connection
         self._channel = channel
-        self._beside = _beside(queue)
+        self._beside = f"{queue}.moving"
         self._asked = time.monotonic()
 
     def is_due(self) -> bool:

@@ -17,6 +17,7 @@ from chassis import overdue
 from conveyor.embedded.ports import free_port
 from conveyor.embedded.postgres import Postgres
 from tests.integration.pipeline.processes import Pipeline
+from tests.integration.pipeline.silent_proxy import SilentProxy
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -25,37 +26,16 @@ SERVICES = ("sales", "inventory", "delivery")
 BACK_WITHIN = 30.0
 
 
-class ForgetfulProxy:
+class ForgetfulProxy(SilentProxy):
     """A way to a server. What was connected when it forgets is taken and never passed on."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._generation = 0
-        self._sockets = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
+    _generation = 0
 
     def forget(self) -> None:
         self._generation += 1
 
-    def close(self) -> None:
-        for each in self._sockets:
-            with suppress(OSError):  # it may be closed already
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # the listener was closed
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [client, server]
-                for source, sink in ((client, server), (server, client)):
-                    arguments = (source, sink, self._generation)
-                    threading.Thread(target=self._pass_on, args=arguments, daemon=True).start()
-
-    def _pass_on(self, source: socket.socket, sink: socket.socket, generation: int) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        generation = self._generation
         with suppress(OSError):  # either end was closed
             while received := source.recv(65_536):
                 if generation == self._generation:
